@@ -1,0 +1,21 @@
+"""PLACE: medical vision-language pretraining as a MONAI bundle and an OpenMMLab backbone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from monai_place.inference import PLACEPredictor, load
+
+__all__ = ["PLACEPredictor", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the inference side on first use, so that `import monai_place` stays light."""
+    if name in {"PLACEPredictor", "load"}:
+        from monai_place import inference
+
+        return getattr(inference, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

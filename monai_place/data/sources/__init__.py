@@ -1,0 +1,1 @@
+"""Public data sets: one file each, from its files to a datalist."""

@@ -1,0 +1,1 @@
+"""PLACEPredictor: embed, classify, retrieve and ground from files."""

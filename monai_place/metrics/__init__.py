@@ -1,0 +1,1 @@
+"""Retrieval, zero-shot classification, grounding and the diagnostics of PLACE."""

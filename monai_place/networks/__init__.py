@@ -1,0 +1,1 @@
+"""Image encoder, report encoder, pathology observation extractor, correlation head and their union, PLACE."""

@@ -1,0 +1,1 @@
+"""MONAI dictionary transforms for studies: reading, text, geometry, augmentation."""

@@ -1,0 +1,1 @@
+"""Curves, ROC and precision-recall plots, retrieval sheets, grounding overlays, the run report."""
