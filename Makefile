@@ -37,7 +37,7 @@ lint: $(STAMP) ## ruff, codespell, and the floors of docs/architecture.md
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
