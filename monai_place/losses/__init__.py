@@ -1,1 +1,19 @@
-"""Instance alignment, pathology alignment, correlation exploration, their sum, and the gather across ranks."""
+"""Losses: instance alignment, pathological-level alignment, correlation exploration, and their sum."""
+
+from __future__ import annotations
+
+from monai_place.losses.alignment import GlobalAlignmentLoss
+from monai_place.losses.correlation import PatchCorrelationLoss
+from monai_place.losses.gather import gather_across_ranks, local_offset
+from monai_place.losses.observation import ObservationAlignmentLoss, observation_scores
+from monai_place.losses.total import PLACELoss
+
+__all__ = [
+    "GlobalAlignmentLoss",
+    "ObservationAlignmentLoss",
+    "PLACELoss",
+    "PatchCorrelationLoss",
+    "gather_across_ranks",
+    "local_offset",
+    "observation_scores",
+]

@@ -1,1 +1,32 @@
-"""Image encoder, report encoder, pathology observation extractor, correlation head and their union, PLACE."""
+"""Networks: image encoder, report encoder, observation extractor, correlation head, and PLACE of them."""
+
+from __future__ import annotations
+
+from monai_place.networks.config import PLACEConfig
+from monai_place.networks.correlation import CorrelationHead, feature_correlation, pixel_correlation
+from monai_place.networks.image import ConvolutionalStem, RadiographEncoder
+from monai_place.networks.observations import ObservationExtractor
+from monai_place.networks.outputs import CorrelationOutput, ImageFeatures, PLACEOutput, ReportFeatures
+from monai_place.networks.place import PLACEModel
+from monai_place.networks.presets import PRESETS, place_preset
+from monai_place.networks.report import ReportEncoder, pool_sentences, sentence_keys
+
+__all__ = [
+    "PRESETS",
+    "ConvolutionalStem",
+    "CorrelationHead",
+    "CorrelationOutput",
+    "ImageFeatures",
+    "ObservationExtractor",
+    "PLACEConfig",
+    "PLACEModel",
+    "PLACEOutput",
+    "RadiographEncoder",
+    "ReportEncoder",
+    "ReportFeatures",
+    "feature_correlation",
+    "pixel_correlation",
+    "place_preset",
+    "pool_sentences",
+    "sentence_keys",
+]

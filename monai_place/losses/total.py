@@ -1,0 +1,69 @@
+"""The sum of PLACE's losses, as named terms."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from monai_place.losses.alignment import GlobalAlignmentLoss
+from monai_place.losses.correlation import PatchCorrelationLoss
+from monai_place.losses.observation import ContrastMode, DuplicatePolicy, ObservationAlignmentLoss
+from monai_place.networks.outputs import PLACEOutput
+
+__all__ = ["PLACELoss"]
+
+
+class PLACELoss(nn.Module):
+    """`ita_weight * ITA + pcma_weight * PCMA + cce_weight * CCE`.
+
+    Args:
+        ita_weight: weight of the instance alignment.
+        pcma_weight: weight of the pathological-level alignment; 0 leaves it out of the sum and of the work.
+        cce_weight: weight of the correlation exploration; 0 leaves it out.
+        mode: see `ObservationAlignmentLoss`.
+        duplicates: see `ObservationAlignmentLoss`.
+        temperature: of the PCMA contrast.
+        pick_temperature: of a sentence's choice among the observations.
+
+    Reference:
+        arXiv:2506.10573; the weights are this project's (docs/method.md).
+    """
+
+    def __init__(
+        self,
+        *,
+        ita_weight: float = 1.0,
+        pcma_weight: float = 1.0,
+        cce_weight: float = 0.5,
+        mode: ContrastMode = "report",
+        duplicates: DuplicatePolicy = "mask",
+        temperature: float = 0.1,
+        pick_temperature: float = 0.1,
+    ) -> None:
+        super().__init__()
+        for name, weight in (("ita_weight", ita_weight), ("pcma_weight", pcma_weight), ("cce_weight", cce_weight)):
+            if not weight >= 0:
+                raise ValueError(f"{name} is {weight}, expected a number of at least 0")
+        self.weights = {"ita": ita_weight, "pcma": pcma_weight, "cce": cce_weight}
+        self.ita = GlobalAlignmentLoss()
+        self.pcma = ObservationAlignmentLoss(
+            mode, duplicates=duplicates, temperature=temperature, pick_temperature=pick_temperature
+        )
+        self.cce = PatchCorrelationLoss()
+
+    def forward(self, output: PLACEOutput) -> dict[str, torch.Tensor]:
+        """Return `loss` and the terms that have a weight, unweighted; scalars in float32."""
+        image, report = output.image, output.report
+        terms: dict[str, torch.Tensor] = {}
+        if self.weights["ita"] > 0:
+            terms["ita"] = self.ita(
+                image.global_embedding, report.global_embedding, output.temperature, has_text=report.has_text
+            )
+        if self.weights["pcma"] > 0:
+            terms["pcma"] = self.pcma(
+                report.sentence_embeddings, report.sentence_mask, output.sentence_keys, image.observations
+            )
+        if self.weights["cce"] > 0 and output.correlation is not None:
+            terms["cce"] = self.cce(output.correlation.prediction, output.correlation.target, has_text=report.has_text)
+        loss = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+        return {"loss": loss, **terms}

@@ -1,0 +1,153 @@
+"""Image encoder: a timm VisionTransformer for one-channel radiographs, with an optional convolutional stem."""
+
+from __future__ import annotations
+
+import logging
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models import load_checkpoint
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+__all__ = ["ConvolutionalStem", "RadiographEncoder"]
+
+logger = logging.getLogger(__name__)
+
+
+class ConvolutionalStem(nn.Module):
+    """Strided 3x3 convolutions that take the place of a ViT's patch projection.
+
+    A transformer trained from scratch on few images learns faster behind a few convolutions; normalization is by
+    group, not by batch, so that a study's features do not depend on its neighbors.
+
+    Args:
+        in_channels: C.
+        embed_dim: E.
+        patch_size: p, a power of two of at least 2.
+
+    Raises:
+        ValueError: `patch_size` is not a power of two.
+
+    Reference:
+        Xiao et al., Early convolutions help transformers see better, NeurIPS 2021.
+    """
+
+    def __init__(self, in_channels: int, embed_dim: int, patch_size: int) -> None:
+        super().__init__()
+        steps = int(math.log2(patch_size)) if patch_size > 1 else 0
+        if steps < 1 or 2**steps != patch_size:
+            raise ValueError(f"patch_size is {patch_size}, a convolutional stem needs a power of two of at least 2")
+        widths = [in_channels] + [max(16, embed_dim // 2 ** (steps - step)) for step in range(1, steps + 1)]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.GroupNorm(1, after), nn.GELU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], embed_dim, 1))
+        # Measured on a CPU: forward and backward take 0.6 of the time; cuDNN prefers it, too.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return (B, E, H/p, W/p)."""
+        return self.layers(image)
+
+
+class RadiographEncoder(nn.Module):
+    """A timm ViT that returns the patch tokens of the last block and of one earlier level.
+
+    Args:
+        arch: name of a timm VisionTransformer, such as `vit_base_patch16_224` or `vit_small_patch14_dinov2`.
+        image_size: side of the square input in pixels.
+        in_channels: C; pretrained three-channel weights are summed over the channels by timm.
+        stem: `patch` or `conv`.
+        weights: a local checkpoint file (safetensors, or a plain state dict), `timm` for the weights that timm names
+            for `arch`, or `hf-hub:owner/name` of such weights. None starts from random weights.
+        kwargs: passed to timm.
+
+    Raises:
+        ValueError: `arch` is not a VisionTransformer of timm.
+        FileNotFoundError: `weights` looks like a file and is not there.
+
+    Example:
+        >>> encoder = RadiographEncoder("vit_tiny_patch16_224", image_size=64, kwargs={"depth": 2})
+        >>> encoder(torch.zeros(2, 1, 64, 64))[0].shape
+        torch.Size([2, 17, 192])
+
+    Reference:
+        Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021.
+    """
+
+    def __init__(
+        self,
+        arch: str,
+        *,
+        image_size: int,
+        in_channels: int = 1,
+        stem: str = "patch",
+        weights: str | None = None,
+        kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        options: dict[str, Any] = {"img_size": image_size, "in_chans": in_channels, "num_classes": 0, **(kwargs or {})}
+        file = _weights_file(weights)
+        name = arch
+        if weights is not None and file is None and weights != "timm":
+            name = weights  # "hf-hub:owner/name" is itself a timm architecture name
+        self.vit = timm.create_model(name, pretrained=weights is not None and file is None, **options)
+        if not isinstance(self.vit, VisionTransformer):
+            raise ValueError(f"image_arch is {arch!r}, a {type(self.vit).__name__}; expected a timm VisionTransformer")
+        self.embed_dim: int = self.vit.embed_dim
+        self.prefix_tokens: int = self.vit.num_prefix_tokens
+        self.depth: int = len(self.vit.blocks)
+        self.patch_size: int = self.vit.patch_embed.patch_size[0]
+        if stem == "conv":
+            self.vit.patch_embed.proj = ConvolutionalStem(in_channels, self.embed_dim, self.patch_size)
+        if file is not None:
+            load_checkpoint(self.vit, str(file), strict=False, weights_only=True)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches of the image size that the encoder was built for."""
+        return self.vit.patch_embed.grid_size
+
+    def forward(self, image: torch.Tensor, level: int = -1) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode a batch of images.
+
+        Args:
+            image: (B, C, H, W), normalized.
+            level: the block after which the second result is taken; 0 is the patch embedding, -1 the last block.
+
+        Returns:
+            All tokens of the last block, normalized, (B, P + N, E), and the patch tokens (B, N, E) of `level`.
+        """
+        vit = self.vit
+        tokens = vit.patch_embed(image)
+        tokens = vit.norm_pre(vit.patch_drop(vit._pos_embed(tokens)))  # (B, P + N, E)
+        early = tokens
+        for index, block in enumerate(vit.blocks):
+            tokens = block(tokens)
+            if index + 1 == level:
+                early = tokens
+        tokens = vit.norm(tokens)
+        if level < 0 or level >= self.depth:
+            early = tokens
+        return tokens, early[:, self.prefix_tokens :]
+
+    def set_grad_checkpointing(self, *, enable: bool = True) -> None:
+        """Trade time for memory in the blocks (timm's protocol)."""
+        self.vit.set_grad_checkpointing(enable)
+
+
+def _weights_file(weights: str | None) -> Path | None:
+    """Return `weights` as a file if it names one; a hub name is none."""
+    if weights is None or weights == "timm" or weights.startswith(("hf-hub:", "hf_hub:")):
+        return None
+    file = Path(weights)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"image_weights {file.name!r} is no file; expected a checkpoint file, 'timm', or 'hf-hub:owner/name'"
+        )
+    return file
