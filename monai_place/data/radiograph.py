@@ -1,0 +1,156 @@
+"""DICOM, NIfTI, PNG and JPEG radiographs as one kind of array, and the MONAI reader for them.
+
+Axes. The array is (H, W): axis 0 counts rows from the top, axis 1 counts columns from the left of the picture as it is
+shown to a reader of a frontal radiograph, so the patient's right side is at column 0. This is the order of pydicom's
+`pixel_array` and of `numpy.asarray(PIL.Image)`; MONAI's own readers transpose both. A NIfTI file says by its affine
+where its axes point, and is turned to this order (`monai_place.data.nifti`).
+
+Values. float32 in [0, 1], dark to bright, bone bright; how each format gets there stands in its module.
+
+Affine. diag(row spacing, column spacing, 1, 1) in mm: coordinates in the plane of the detector, axis 0 down, axis 1 to
+the right. A projection has no place in the patient's space, so nothing more is claimed. Unknown spacing counts as 1.
+
+The kind of a file is told by its content; its suffix is not believed, and need not be there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from monai.data import ImageReader
+
+from monai_place.data.pixels import Picture, RadiographError
+from monai_place.data.raster import read_index_mask, read_raster
+
+__all__ = ["RadiographError", "RadiographReader", "read_mask", "read_radiograph"]
+
+SUFFIXES = (".dcm", ".dicom", ".nii", ".nii.gz", ".png", ".jpg", ".jpeg")
+SNIFFED_BYTES = 352  # a NIfTI-1 header with its magic; the DICOM mark lies at 128
+NIFTI_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
+
+
+def read_radiograph(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    """Read one radiograph.
+
+    Args:
+        path: a DICOM, NIfTI, PNG or JPEG file.
+
+    Returns:
+        The pixels (H, W), float32 in [0, 1], row 0 on top, and the metadata: `affine` (4, 4) in mm, `spatial_shape`
+        (2,), `pixel_spacing_mm` (row, column) or None, `original_channel_dim` and `filename_or_obj`.
+
+    Raises:
+        RadiographError: the file is missing, damaged, of another kind, or not one grey picture.
+    """
+    path = Path(path)
+    picture = _decode(path)
+    row, column = picture.spacing_mm or (1.0, 1.0)
+    affine = np.diag([row, column, 1.0, 1.0])
+    return picture.pixels, {
+        "affine": affine,
+        "original_affine": affine.copy(),
+        "spatial_shape": np.array(picture.pixels.shape),
+        "pixel_spacing_mm": picture.spacing_mm,
+        "original_channel_dim": "no_channel",
+        "filename_or_obj": str(path),
+    }
+
+
+def read_mask(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
+    """Read a mask as it is stored: (H, W) integers, row 0 on top.
+
+    Args:
+        path: a PNG file with one channel; a palette counts as its indices.
+
+    Raises:
+        RadiographError: the file is missing, damaged or no such picture.
+    """
+    path = Path(path)
+    if (kind := _kind(path)) != "PNG":
+        raise RadiographError(f"{path.name}: a mask must be a PNG file, this is {kind or 'something else'}")
+    return read_index_mask(path)
+
+
+class RadiographReader(ImageReader):
+    """MONAI's interface to `read_radiograph`, for `LoadImaged(reader="monai_place.data.radiograph.RadiographReader")`.
+
+    `read` only notes the path and `get_data` decodes: MONAI passes a file that a reader's `read` fails on to its other
+    readers, which would show a refused file (a color object, an inverted one) as if nothing were wrong.
+
+    In the metadata an unknown `pixel_spacing_mm` is (NaN, NaN), because MONAI cannot batch None.
+    """
+
+    def verify_suffix(self, filename: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> bool:
+        """Tell whether the name looks like a radiograph's; a name without suffix may be DICOM."""
+        names = [filename] if isinstance(filename, (str, os.PathLike)) else filename
+        return all(str(name).lower().endswith(SUFFIXES) or not Path(name).suffix for name in names)
+
+    def read(self, data: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], **kwargs: Any) -> Path:
+        """Note the path of one file.
+
+        Raises:
+            RadiographError: there are several files: a study's views are records of their own.
+        """
+        paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+        if len(paths) != 1:
+            raise RadiographError(f"expected one file, got {len(paths)}")
+        return Path(paths[0])
+
+    def get_data(self, img: Path) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        """Decode the file; see `read_radiograph`."""
+        pixels, meta = read_radiograph(img)
+        meta["pixel_spacing_mm"] = np.array(meta["pixel_spacing_mm"] or (np.nan, np.nan))
+        return pixels, meta
+
+
+def _decode(path: Path) -> Picture:
+    kind = _kind(path)
+    if kind in ("PNG", "JPEG"):
+        return read_raster(path, kind)
+    if kind == "DICOM":
+        from monai_place.data.dicom import read_dicom
+
+        return read_dicom(path)
+    if kind == "NIfTI":
+        from monai_place.data.nifti import read_nifti
+
+        return read_nifti(path)
+    raise RadiographError(f"{path.name}: not a DICOM, NIfTI, PNG or JPEG file by its content")
+
+
+def _kind(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(SNIFFED_BYTES)
+    except IsADirectoryError:
+        raise RadiographError(f"{path.name}: a folder, not a file") from None
+    except FileNotFoundError:
+        raise RadiographError(f"{path.name}: the file does not exist") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise RadiographError(f"{path.name}: cannot be opened: {reason}") from None
+    if not head:
+        raise RadiographError(f"{path.name}: the file is empty")
+    return _kind_of_content(head)
+
+
+def _kind_of_content(head: bytes) -> str | None:
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    # NIfTI-1 (a header of 348 bytes) and NIfTI-2 (540) in either byte order, or gzip, which only NIfTI comes in.
+    if head[:4] in NIFTI_STARTS or head[:2] == b"\x1f\x8b":
+        return "NIfTI"
+    # A DICOM data set without preamble begins with group 0002 or 0008, in either byte order (PS3.10 7.1 asks for the
+    # preamble, older archives lack it).
+    if head[:2] in (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08") and len(head) >= 16:
+        return "DICOM"
+    return None
