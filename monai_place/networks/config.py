@@ -87,9 +87,15 @@ class PLACEConfig:
             )
         if not 0.0 <= self.correlation_mask_ratio < 1.0:
             raise ValueError(f"correlation_mask_ratio is {self.correlation_mask_ratio}, expected 0 <= ratio < 1")
-        for name in ("temperature", "attention_temperature"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a positive number")
+        if self.correlation_level not in {-1, self.value_level}:
+            raise ValueError(
+                f"correlation_level is {self.correlation_level}, expected -1 or value_level ({self.value_level}): "
+                "the encoder hands out one early level"
+            )
+        if not self.attention_temperature > 0:
+            raise ValueError(f"attention_temperature is {self.attention_temperature}, expected a positive number")
+        if not 0.01 <= self.temperature <= 1.0:
+            raise ValueError(f"temperature is {self.temperature}, expected 0.01 to 1, to which the model clamps it")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""

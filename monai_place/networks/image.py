@@ -10,9 +10,10 @@ from typing import Any
 
 import timm
 import torch
-from timm.models import load_checkpoint
-from timm.models.vision_transformer import VisionTransformer
+from timm.models import adapt_input_conv, load_state_dict
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 __all__ = ["ConvolutionalStem", "RadiographEncoder"]
 
@@ -61,14 +62,15 @@ class RadiographEncoder(nn.Module):
     Args:
         arch: name of a timm VisionTransformer, such as `vit_base_patch16_224` or `vit_small_patch14_dinov2`.
         image_size: side of the square input in pixels.
-        in_channels: C; pretrained three-channel weights are summed over the channels by timm.
+        in_channels: C; pretrained three-channel weights are summed over the channels.
         stem: `patch` or `conv`.
         weights: a local checkpoint file (safetensors, or a plain state dict), `timm` for the weights that timm names
             for `arch`, or `hf-hub:owner/name` of such weights. None starts from random weights.
         kwargs: passed to timm.
 
     Raises:
-        ValueError: `arch` is not a VisionTransformer of timm.
+        ValueError: `arch` is not a VisionTransformer of timm, its patches do not tile the image, or the checkpoint file
+            lacks parameters of it.
         FileNotFoundError: `weights` looks like a file and is not there.
 
     Example:
@@ -93,20 +95,25 @@ class RadiographEncoder(nn.Module):
         super().__init__()
         options: dict[str, Any] = {"img_size": image_size, "in_chans": in_channels, "num_classes": 0, **(kwargs or {})}
         file = _weights_file(weights)
-        name = arch
-        if weights is not None and file is None and weights != "timm":
-            name = weights  # "hf-hub:owner/name" is itself a timm architecture name
-        self.vit = timm.create_model(name, pretrained=weights is not None and file is None, **options)
-        if not isinstance(self.vit, VisionTransformer):
-            raise ValueError(f"image_arch is {arch!r}, a {type(self.vit).__name__}; expected a timm VisionTransformer")
+        pretrained = weights is not None and file is None
+        # "hf-hub:owner/name" is itself a timm architecture name
+        name = weights if weights is not None and pretrained and weights != "timm" else arch
+        self.vit = _build(name, options, pretrained=pretrained)
+        # Pooling is the model's own affair; parameters without a gradient would stop DistributedDataParallel.
+        self.vit.attn_pool = None
         self.embed_dim: int = self.vit.embed_dim
         self.prefix_tokens: int = self.vit.num_prefix_tokens
         self.depth: int = len(self.vit.blocks)
         self.patch_size: int = self.vit.patch_embed.patch_size[0]
+        if tuple(cells * self.patch_size for cells in self.grid) != tuple(self.vit.patch_embed.img_size):
+            raise ValueError(
+                f"image_size is {self.vit.patch_embed.img_size}, and {arch!r} makes {self.grid} patches of side "
+                f"{self.patch_size} of it; expected a multiple of the patch size, and patches cut from the image itself"
+            )
+        if file is not None:
+            _load_file(self.vit, file)
         if stem == "conv":
             self.vit.patch_embed.proj = ConvolutionalStem(in_channels, self.embed_dim, self.patch_size)
-        if file is not None:
-            load_checkpoint(self.vit, str(file), strict=False, weights_only=True)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -122,23 +129,66 @@ class RadiographEncoder(nn.Module):
 
         Returns:
             All tokens of the last block, normalized, (B, P + N, E), and the patch tokens (B, N, E) of `level`.
+
+        Raises:
+            ValueError: there is no such level.
         """
+        if level < -1 or level > self.depth:
+            raise ValueError(f"level is {level}, expected -1 to {self.depth}, the number of blocks")
         vit = self.vit
         tokens = vit.patch_embed(image)
         tokens = vit.norm_pre(vit.patch_drop(vit._pos_embed(tokens)))  # (B, P + N, E)
         early = tokens
         for index, block in enumerate(vit.blocks):
-            tokens = block(tokens)
+            if vit.grad_checkpointing and not torch.jit.is_scripting():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
             if index + 1 == level:
                 early = tokens
-        tokens = vit.norm(tokens)
-        if level < 0 or level >= self.depth:
+        tokens = vit.fc_norm(vit.norm(tokens))  # one of them is the identity
+        if level < 0 or level == self.depth:
             early = tokens
         return tokens, early[:, self.prefix_tokens :]
 
     def set_grad_checkpointing(self, *, enable: bool = True) -> None:
         """Trade time for memory in the blocks (timm's protocol)."""
         self.vit.set_grad_checkpointing(enable)
+
+
+def _build(name: str, options: dict[str, Any], *, pretrained: bool) -> VisionTransformer:
+    """Return timm's model of that name, if it is a VisionTransformer whose tokens are patches."""
+    if ":" not in name and not timm.is_model(name):
+        raise ValueError(f"image_arch is {name!r}, which timm does not have; expected a timm VisionTransformer")
+    try:
+        vit = timm.create_model(name, pretrained=pretrained, **options)
+    except TypeError as error:
+        raise ValueError(
+            f"image_arch is {name!r}, which timm does not build from {sorted(options)} ({error}); "
+            "expected a timm VisionTransformer"
+        ) from error
+    if not isinstance(vit, VisionTransformer):
+        raise ValueError(f"image_arch is {name!r}, a {type(vit).__name__}; expected a timm VisionTransformer")
+    return vit
+
+
+def _load_file(vit: VisionTransformer, file: Path) -> None:
+    """Load a checkpoint of the architecture, whatever its head, its number of input channels and its image size.
+
+    The pickle of a `.pt` file is read by `weights_only`: it cannot run code.
+    """
+    state = checkpoint_filter_fn(load_state_dict(str(file), weights_only=True), vit, adapt_layer_scale=True)
+    kernel = state.get("patch_embed.proj.weight")
+    if kernel is not None:
+        state["patch_embed.proj.weight"] = adapt_input_conv(vit.in_chans, kernel, base_chans=kernel.shape[1])
+    result = vit.load_state_dict(state, strict=False)  # raises on a shape that differs
+    if result.missing_keys:
+        raise ValueError(
+            f"image_weights {file.name!r} lacks {len(result.missing_keys)} of the parameters of image_arch, such as "
+            f"{result.missing_keys[:3]}; it has {sorted(state)[:3]}"
+        )
+    if result.unexpected_keys:
+        logger.info("%s: ignored %d entries: %s", file.name, len(result.unexpected_keys), result.unexpected_keys)
 
 
 def _weights_file(weights: str | None) -> Path | None:

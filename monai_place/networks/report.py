@@ -53,11 +53,20 @@ class ReportEncoder(nn.Module):
             )
             self.bert = BertModel(config, add_pooling_layer=False)
         else:
-            self.bert = AutoModel.from_pretrained(name, add_pooling_layer=False)
+            # Otherwise a checkpoint in half precision makes a model in half precision.
+            self.bert = AutoModel.from_pretrained(name, add_pooling_layer=False, dtype=torch.float32)
+        self.bert.config.use_cache = False  # an encoder has none, and transformers warns of it
         self.width: int = self.bert.config.hidden_size
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Return the token states (B, T, E) of `input_ids` (B, T) under `attention_mask` (B, T)."""
+        """Return the token states (B, T, E) of `input_ids` (B, T) under `attention_mask` (B, T).
+
+        Raises:
+            ValueError: there are more tokens than the encoder has positions.
+        """
+        longest = self.bert.config.max_position_embeddings
+        if input_ids.shape[1] > longest:
+            raise ValueError(f"input_ids has {input_ids.shape[1]} tokens, expected at most {longest}")
         return self.bert(input_ids=input_ids, attention_mask=attention_mask.long()).last_hidden_state
 
 
