@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from monai_place.losses.gather import gather_across_ranks
+from monai_place.losses.precision import at_least_float32
 
 __all__ = ["GlobalAlignmentLoss"]
 
@@ -34,7 +35,7 @@ class GlobalAlignmentLoss(nn.Module):
         *,
         has_text: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the loss, a scalar in float32.
+        """Return the loss, a scalar in at least float32.
 
         Args:
             image: (B, D), unit norm; the rank's part of the global batch.
@@ -43,13 +44,15 @@ class GlobalAlignmentLoss(nn.Module):
             has_text: (B,) bool, false for empty reports; None takes all.
 
         Raises:
-            ValueError: the shapes differ.
+            ValueError: the shapes differ, or the temperature is a number that is not positive.
         """
         if image.shape != report.shape or image.dim() != 2:
             raise ValueError(f"image {tuple(image.shape)} and report {tuple(report.shape)} must both be (B, D)")
-        # float32 is kept under autocast: exp(1 / 0.01) is far out of the range of half precision.
+        if not isinstance(temperature, torch.Tensor) and not temperature > 0:
+            raise ValueError(f"temperature is {temperature}, expected a positive number")
         with torch.autocast(image.device.type, enabled=False):
-            image, report = gather_across_ranks(image.float()), gather_across_ranks(report.float())
+            image, report = at_least_float32(image), at_least_float32(report)
+            image, report = gather_across_ranks(image), gather_across_ranks(report)
             if has_text is not None:
                 keep = gather_across_ranks(has_text.long()).bool()
                 image, report = image[keep], report[keep]

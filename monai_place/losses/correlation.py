@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from monai_place.losses.gather import gather_across_ranks
+from monai_place.losses.precision import at_least_float32
 
 __all__ = ["PatchCorrelationLoss"]
 
@@ -19,7 +20,7 @@ class PatchCorrelationLoss(nn.Module):
 
     Example:
         >>> target = torch.rand(4, 9, 9)
-        >>> float(PatchCorrelationLoss()(torch.zeros(4, 9, 9), target).round(decimals=4))
+        >>> float(PatchCorrelationLoss()(torch.zeros(4, 9, 9), target).round(decimals=2))
         1.0
 
     Reference:
@@ -29,7 +30,7 @@ class PatchCorrelationLoss(nn.Module):
     def forward(
         self, prediction: torch.Tensor, target: torch.Tensor, *, has_text: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the loss, a scalar in float32.
+        """Return the loss, a scalar in at least float32.
 
         Args:
             prediction: (B, N, N), deviation from the mean matrix.
@@ -44,7 +45,7 @@ class PatchCorrelationLoss(nn.Module):
                 f"prediction {tuple(prediction.shape)}, target {tuple(target.shape)}: both must be (B, N, N)"
             )
         with torch.autocast(prediction.device.type, enabled=False):
-            prediction, target = prediction.float(), target.detach().float()
+            prediction, target = at_least_float32(prediction), at_least_float32(target.detach())
             keep = torch.ones(len(target), device=target.device) if has_text is None else has_text.float()
             rows = keep.view(-1, 1, 1)
             # Sums travel, not matrices: (1, N, N) and two numbers a rank.

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from monai_place.losses.gather import gather_across_ranks
+from monai_place.losses.precision import at_least_float32
 
 __all__ = ["ContrastMode", "DuplicatePolicy", "ObservationAlignmentLoss", "observation_scores"]
 
@@ -51,11 +52,10 @@ class ObservationAlignmentLoss(nn.Module):
             reports and images of the batch in both directions; `sentence` contrasts each sentence across the images;
             `both` is the mean of the two.
         duplicates: what becomes of an image whose own report holds the same sentence: in `sentence` mode it is masked
-            from the negatives, or shares the target by text-text similarity (`soften`); in `report` mode a report that
-            holds the same set of sentences is masked. `keep` treats it as any other negative.
+            from the negatives, or shares the target in equal parts (`soften`); in `report` mode both mask a report
+            that holds the same set of sentences. `keep` treats it as any other negative.
         temperature: of the contrast.
         pick_temperature: of a sentence's choice among the observations.
-        soft_temperature: of the text-text similarity with `soften`.
         chunk_sentences: sentences scored at a time; the scores of a chunk are computed again in the backward pass,
             so that memory is bounded whatever the global batch.
 
@@ -74,7 +74,6 @@ class ObservationAlignmentLoss(nn.Module):
         duplicates: DuplicatePolicy = "mask",
         temperature: float = 0.1,
         pick_temperature: float = 0.1,
-        soft_temperature: float = 0.1,
         chunk_sentences: int = 512,
     ) -> None:
         super().__init__()
@@ -82,11 +81,11 @@ class ObservationAlignmentLoss(nn.Module):
             raise ValueError(f"mode is {mode!r}, expected one of {get_args(ContrastMode)}")
         if duplicates not in get_args(DuplicatePolicy):
             raise ValueError(f"duplicates is {duplicates!r}, expected one of {get_args(DuplicatePolicy)}")
-        temperatures = (temperature, pick_temperature, soft_temperature)
+        temperatures = (temperature, pick_temperature)
         if not min(temperatures) > 0 or chunk_sentences < 1:
             raise ValueError(f"temperatures {temperatures} and chunk_sentences {chunk_sentences} must be positive")
         self.mode, self.duplicates = mode, duplicates
-        self.temperature, self.pick_temperature, self.soft_temperature = temperatures
+        self.temperature, self.pick_temperature = temperatures
         self.chunk_sentences = chunk_sentences
 
     def forward(
@@ -96,7 +95,7 @@ class ObservationAlignmentLoss(nn.Module):
         sentence_keys: torch.Tensor,
         observations: torch.Tensor,
     ) -> torch.Tensor:
-        """Return the loss, a scalar in float32.
+        """Return the loss, a scalar in at least float32.
 
         Args:
             sentences: T-PORs (B, S, D), unit norm; S may differ between ranks.
@@ -107,18 +106,21 @@ class ObservationAlignmentLoss(nn.Module):
         Raises:
             ValueError: the shapes do not fit.
         """
-        if sentences.shape[:2] != sentence_mask.shape or sentences.shape[0] != observations.shape[0]:
+        table = sentences.shape[:2]
+        fits = table == sentence_mask.shape == sentence_keys.shape and sentences.dim() == observations.dim() == 3
+        if not fits or sentences.shape[::2] != observations.shape[::2]:
             raise ValueError(
-                f"sentences {tuple(sentences.shape)}, sentence_mask {tuple(sentence_mask.shape)} and observations "
-                f"{tuple(observations.shape)} must be (B, S, D), (B, S) and (B, K, D)"
+                f"sentences {tuple(sentences.shape)}, sentence_mask {tuple(sentence_mask.shape)}, sentence_keys "
+                f"{tuple(sentence_keys.shape)} and observations {tuple(observations.shape)} must be (B, S, D), (B, S), "
+                "(B, S) and (B, K, D)"
             )
         with torch.autocast(observations.device.type, enabled=False):
-            flat = self._flatten(sentences.float(), sentence_mask, sentence_keys, observations.shape[0])
-            return self._loss(*flat, gather_across_ranks(observations.float()))
+            flat = self._flatten(at_least_float32(sentences), sentence_mask, sentence_keys)
+            return self._loss(*flat, gather_across_ranks(at_least_float32(observations)))
 
     @staticmethod
     def _flatten(
-        sentences: torch.Tensor, mask: torch.Tensor, keys: torch.Tensor, batch: int
+        sentences: torch.Tensor, mask: torch.Tensor, keys: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """List the sentences of all ranks: embeddings (M, D), the study of each (M,), and keys (M,)."""
         counts = gather_across_ranks(mask.sum(dim=1))  # (global B,)

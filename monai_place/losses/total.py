@@ -44,6 +44,8 @@ class PLACELoss(nn.Module):
         for name, weight in (("ita_weight", ita_weight), ("pcma_weight", pcma_weight), ("cce_weight", cce_weight)):
             if not weight >= 0:
                 raise ValueError(f"{name} is {weight}, expected a number of at least 0")
+        if ita_weight + pcma_weight + cce_weight == 0:
+            raise ValueError("ita_weight, pcma_weight and cce_weight are 0: there is no loss left")
         self.weights = {"ita": ita_weight, "pcma": pcma_weight, "cce": cce_weight}
         self.ita = GlobalAlignmentLoss()
         self.pcma = ObservationAlignmentLoss(
@@ -52,7 +54,11 @@ class PLACELoss(nn.Module):
         self.cce = PatchCorrelationLoss()
 
     def forward(self, output: PLACEOutput) -> dict[str, torch.Tensor]:
-        """Return `loss` and the terms that have a weight, unweighted; scalars in float32."""
+        """Return `loss` and the terms that have a weight, unweighted; scalars in float32.
+
+        Raises:
+            ValueError: CCE alone has a weight, and the model has no correlation head.
+        """
         image, report = output.image, output.report
         terms: dict[str, torch.Tensor] = {}
         if self.weights["ita"] > 0:
@@ -65,5 +71,7 @@ class PLACELoss(nn.Module):
             )
         if self.weights["cce"] > 0 and output.correlation is not None:
             terms["cce"] = self.cce(output.correlation.prediction, output.correlation.target, has_text=report.has_text)
+        if not terms:
+            raise ValueError("only cce_weight is positive, and the output has no correlation (correlation_depth is 0)")
         loss = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
         return {"loss": loss, **terms}
