@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from monai_place.data.phantom.grid import FloatMap, bump, edge, noise_field, pixel_grid, ridge
 
@@ -95,9 +96,9 @@ def sample_acquisition(rng: np.random.Generator) -> Acquisition:
         rotation=math.radians(float(np.clip(rng.normal(0.0, 2.5), -7, 7))),
         scale=rng.uniform(0.9, 1.08),
         breath=rng.beta(1.6, 3.0),
-        level=rng.uniform(0.36, 0.5),
-        contrast=rng.uniform(4.2, 6.6),
-        gamma=rng.uniform(0.8, 1.3),
+        level=rng.uniform(0.42, 0.56),
+        contrast=rng.uniform(4.0, 6.0),
+        gamma=rng.uniform(0.75, 1.15),
         noise=rng.uniform(0.006, 0.022),
         tilt=rng.uniform(-0.05, 0.05),
     )
@@ -152,8 +153,8 @@ def draw_body(anatomy: Anatomy, acquisition: Acquisition, rng: np.random.Generat
 
     cloud = noise_field(rng, 6, size)
     fine = noise_field(rng, max(8, 44), size)
-    tissue = _soft_tissue(anatomy, u, v, floor, inner, cloud) + _bones(anatomy, u, v, side, wall, pixel)
-    markings = lung * (_vessels(anatomy, u, v, pixel) + fine * np.float32(0.012) + cloud * np.float32(0.008))
+    tissue = _soft_tissue(anatomy, u, v, floor, inner, cloud) + _bones(anatomy, u, v, wall, floor, pixel)
+    markings = lung * (_vessels(anatomy, u, v, cloud, pixel) + fine * np.float32(0.012) + cloud * np.float32(0.008))
     return Body(anatomy, pixel, dome_right, dome_left, u, v, wall, floor, lung, air, tissue, markings)
 
 
@@ -167,17 +168,19 @@ def heart_maps(body: Body, ratio: float) -> tuple[FloatMap, FloatMap]:
     anatomy = body.anatomy
     width = 2 * anatomy.chest * ratio
     cosine, sine = math.cos(anatomy.heart_tilt), math.sin(anatomy.heart_tilt)
-    long = width / 2 / math.sqrt(cosine**2 + (0.72 * sine) ** 2)
-    short = 0.72 * long
+    # A heart that fails grows sideways more than upwards.
+    slim = 0.74 - 0.25 * max(ratio - 0.42, 0.0)
+    long = width / 2 / math.sqrt(cosine**2 + (slim * sine) ** 2)
+    short = slim * long
     reach = math.sqrt((long * sine) ** 2 + (short * cosine) ** 2)  # half height of the tilted ellipse
-    center_u, center_v = 0.17 * width, body.dome_left + 0.09 - 0.92 * reach
+    center_u, center_v = 0.17 * width, body.dome_left + 0.13 - 0.92 * reach
     du, dv = body.u - np.float32(center_u), body.v - np.float32(center_v)
     along = (du * np.float32(cosine) + dv * np.float32(sine)) * np.float32(1 / long)
     across = (dv * np.float32(cosine) - du * np.float32(sine)) * np.float32(1 / short)
     inside = 1 - along * along - across * across
     depth = np.sqrt(np.clip(inside, 0, None))
     shadow = edge(inside, max(0.05, 3 * body.pixel / long)) * np.float32(0.8)
-    return depth * np.float32(0.62 * long), shadow
+    return depth * np.float32(0.46 * long) + shadow * np.float32(0.2 * long), shadow
 
 
 def _wall_distance(anatomy: Anatomy, side: FloatMap, v: FloatMap) -> FloatMap:
@@ -185,7 +188,8 @@ def _wall_distance(anatomy: Anatomy, side: FloatMap, v: FloatMap) -> FloatMap:
     height = np.float32(anatomy.widest - anatomy.apex)
     rise = np.clip((np.float32(anatomy.widest) - v) / height, 0, 2)
     narrowing = np.clip(v - np.float32(anatomy.widest), 0, None) * np.float32(0.12)
-    across = np.clip((side + narrowing) / np.float32(anatomy.chest), 1e-3, 2)
+    top = np.float32(0.24) * np.clip(rise, 0, 1) ** 3  # the apex is a dome beside the midline, not a tip on it
+    across = np.clip(np.abs(side - top + narrowing) / (np.float32(anatomy.chest) - top), 1e-3, 2)
     level = np.sqrt(across * across + rise * rise * rise)
     return (1 - level) * np.float32(0.8 * anatomy.chest)
 
@@ -198,12 +202,12 @@ def _dome_shape(side: FloatMap, chest: float) -> FloatMap:
     return np.float32(0.2) * outer * outer * outer.clip(0, 1.2) + np.float32(0.09) * inner * inner
 
 
-def _mediastinal_border(anatomy: Anatomy, left: FloatMap, v: FloatMap) -> FloatMap:
+def _mediastinal_border(anatomy: Anatomy, left: npt.NDArray[np.bool_], v: FloatMap) -> FloatMap:
     """Distance of the mediastinum's edge from the midline, on each side."""
-    flare = np.float32(0.16) * np.exp(np.clip(v - np.float32(anatomy.apex), 0, None) * np.float32(-7))
+    flare = np.float32(0.08) * np.exp(np.clip(v - np.float32(anatomy.apex), 0, None) * np.float32(-7))
     knob = np.float32(anatomy.knob) * bump(v + np.float32(0.34), 0.075)
-    trunk = np.float32(0.6 * anatomy.knob) * bump(v + np.float32(0.14), 0.08)
-    return np.float32(anatomy.mediastinum) + flare + np.where(left, knob + trunk, np.float32(0.01))
+    trunk = np.float32(0.05) * bump(v + np.float32(0.08), 0.12)  # pulmonary trunk, above the heart's left border
+    return np.float32(anatomy.mediastinum) + flare + np.where(left, knob + trunk, np.float32(0.5) * trunk)
 
 
 def _soft_tissue(
@@ -213,8 +217,9 @@ def _soft_tissue(
     shoulder = np.clip(np.float32(-0.42) - v, 0, None) * np.float32(1.5)  # the arms widen the upper body
     across = np.clip(side / (np.float32(anatomy.torso) + shoulder), 0, 1)
     thickness = np.sqrt(1 - across * across * across)
-    roof = v - np.where(side > 0.24, np.float32(-1.04) + (side - np.float32(0.24)) * np.float32(0.34), np.float32(-3))
-    body = np.float32(0.5 + anatomy.fat) * thickness * edge(roof, 0.05)
+    roof = v + np.float32(1.06) - (side - np.float32(0.24)) * np.float32(0.34)
+    outline = np.maximum(edge(roof, 0.06), edge(np.float32(0.27) - side, 0.05))  # shoulders and neck
+    body = np.float32(0.5 + anatomy.fat) * thickness * outline
     abdomen = edge(-floor, 0.02) * np.float32(0.22) * np.sqrt(thickness)
     center = edge(-inner, 0.05) * np.float32(0.16) * edge(v + 1, 0.5)
     tissue = body + abdomen * thickness + center + cloud * thickness * np.float32(0.012)
@@ -230,18 +235,21 @@ def _soft_tissue(
     return tissue
 
 
-def _bones(anatomy: Anatomy, u: FloatMap, v: FloatMap, side: FloatMap, wall: FloatMap, pixel: float) -> FloatMap:
-    contrast = np.float32(anatomy.rib_contrast)
+def _bones(anatomy: Anatomy, u: FloatMap, v: FloatMap, wall: FloatMap, floor: FloatMap, pixel: float) -> FloatMap:
+    contrast, side = np.float32(anatomy.rib_contrast), np.abs(u)
     soft = max(0.06, 1.0 * pixel / anatomy.rib_spacing)
     cage = edge(wall + np.float32(0.035), 0.02) * edge(side - np.float32(0.06), 0.03)
     # Posterior ribs: nearly level at the spine, falling towards the side, more so in the upper chest.
     fall = np.float32(anatomy.rib_curve) * side * side * (np.float32(1.5) - np.float32(0.7) * v)
     behind = _stripes((v - fall) / np.float32(anatomy.rib_spacing) + np.float32(anatomy.rib_phase), 0.2, soft)
-    bones = contrast * behind * cage * edge(np.float32(0.72) - v, 0.1)
+    seen = 1 - np.float32(0.6) * edge(-floor, 0.03)  # little of a rib is seen through the abdomen
+    bones = contrast * behind * cage * seen * edge(np.float32(0.72) - v, 0.1)
     # Anterior ribs: fainter, rising towards the side, and gone where they turn into cartilage.
     rise = np.float32(0.62) * side
     front = _stripes((v + rise) / np.float32(1.25 * anatomy.rib_spacing) + np.float32(anatomy.rib_phase), 0.24, soft)
-    bones += np.float32(0.5) * contrast * front * cage * edge(side - np.float32(0.34), 0.08) * edge(v + 0.42, 0.2)
+    bones += (
+        np.float32(0.5) * contrast * front * cage * seen * edge(side - np.float32(0.34), 0.08) * edge(v + 0.42, 0.2)
+    )
     bones += np.float32(0.09) * bump(wall + np.float32(0.025), 0.022)  # the wall seen edge on
     reach = side - np.float32(0.07)
     line = v - np.float32(anatomy.clavicle) + np.float32(anatomy.clavicle_slope) * reach
@@ -268,12 +276,12 @@ def _stripes(phase: FloatMap, half_width: float, soft: float) -> FloatMap:
     )
 
 
-def _vessels(anatomy: Anatomy, u: FloatMap, v: FloatMap, pixel: float) -> FloatMap:
+def _vessels(anatomy: Anatomy, u: FloatMap, v: FloatMap, cloud: FloatMap, pixel: float) -> FloatMap:
     """Hila, and vessels that branch away from them: ridges in the angle around each hilum, finer further out."""
     side = np.abs(u)
     du, dv = side - np.float32(0.17), v + np.float32(0.05)
     radius = np.sqrt(du * du + dv * dv) + np.float32(1e-4)
-    angle = np.arctan2(dv, du)
+    angle = np.arctan2(dv, du) + cloud * np.float32(0.16)
     phase = np.where(u > 0, np.float32(anatomy.vessel_phase), np.float32(1.7 - anatomy.vessel_phase))
     bend = np.sin(radius * np.float32(7) + phase)
     near = np.cos(angle * 5 + bend * np.float32(1.1) + phase)
@@ -282,5 +290,6 @@ def _vessels(anatomy: Anatomy, u: FloatMap, v: FloatMap, pixel: float) -> FloatM
     # A ridge must stay wider than a pixel: its width in angle shrinks with the radius.
     near_ridge = np.clip(near * 6 - 5, 0, 1) * edge(radius - np.float32(0.02), 0.03)
     far_ridge = np.clip(far * 4 - 3, 0, 1) * edge(radius - np.float32(max(0.12, 3 * pixel)), 0.08)
-    hilum = bump(du / np.float32(0.75), 0.055) * bump(dv, 0.1)
-    return fade * (np.float32(0.16) * near_ridge + np.float32(0.13) * far_ridge) + np.float32(0.13) * hilum
+    hilum = bump(du * np.float32(1.3) + dv * np.float32(0.3), 0.06) * bump(dv - np.float32(0.03), 0.11)
+    lines = np.float32(0.2) * near_ridge + np.float32(0.15) * far_ridge
+    return fade * lines * edge(radius - np.float32(0.06), 0.05) + np.float32(0.17) * hilum

@@ -71,9 +71,11 @@ def _place(spec: FindingSpec, body: Body, *, margin: float) -> tuple[float, floa
     rise = min(max((anatomy.widest - v) / (anatomy.widest - anatomy.apex), 0.0), 1.0)
     outer = anatomy.chest * math.sqrt(max(1 - rise**3, 0.05)) - margin
     inner = anatomy.mediastinum + 0.06 + 0.5 * margin
-    if v > 0:  # beside the heart; the left border lies further out
-        share = 0.58 if spec.laterality == "left" else 0.3
-        inner = max(inner, 2 * anatomy.chest * anatomy.cardiothoracic_ratio * share * min(1.0, 0.4 + 2.5 * v))
+    if v > -0.1:  # beside the heart; the left border lies further out
+        share = 0.62 if spec.laterality == "left" else 0.36
+        inner = max(
+            inner, 2 * anatomy.chest * anatomy.cardiothoracic_ratio * share * min(1.0, 0.6 + 2.5 * v) + margin / 2
+        )
     inner = min(inner, outer - 0.04)
     return _sign(spec) * (inner + spec.position[0] * (outer - inner)), v
 
@@ -93,8 +95,8 @@ def _effusion(spec: FindingSpec, body: Body) -> Effect:
     depth *= max(spec.strength, 1.0)
     # The meniscus climbs along the chest wall.
     lateral = np.clip(side * np.float32(1 / body.anatomy.chest), 0, 1.2)
-    climb = np.float32(0.1 + 0.14 * spec.shape[1]) * lateral * lateral * lateral
-    level = np.float32(_dome(spec, body) + 0.1 - depth) - climb
+    climb = np.float32((0.05, 0.1, 0.12)[grade] + 0.12 * spec.shape[1]) * lateral * lateral * lateral
+    level = np.float32(_dome(spec, body) + (0.14, 0.1, 0.1)[grade] - depth) - climb
     fluid = edge(body.v - level, max(0.03, 1.5 * body.pixel)) * _side_mask(spec, body)
     inside = edge(body.wall + np.float32(0.005), max(0.012, body.pixel)) * edge(side - np.float32(0.1), 0.04)
     # Below the dome the fluid lies before and behind the abdomen's shadow, so it fades out there.
@@ -113,9 +115,10 @@ def _loculated(spec: FindingSpec, body: Body) -> Effect:
     top, bottom = _zone_span(spec, body)
     center = top + (0.3 + 0.5 * spec.position[1]) * (bottom - top)
     half = (0.14, 0.19, 0.25)[grade]
-    bulge = np.float32((0.09, 0.14, 0.2)[grade] * spec.strength)
+    bulge = (0.09, 0.14, 0.2)[grade] * spec.strength
     along = (body.v - np.float32(center)) * np.float32(1 / half)
-    reach = bulge * np.clip(1 - along * along, 0, None)
+    roundness = np.clip(1 - along * along, 0, None)
+    reach = np.float32(bulge) * roundness * np.sqrt(roundness)
     opacity = edge(reach - body.wall, max(0.02, body.pixel)) * edge(1 - np.abs(along), 0.15)
     opacity = opacity * body.lung * _side_mask(spec, body)
     return Effect(air=1 - np.float32(0.85) * opacity, markings=1 - opacity, attenuation=np.float32(0.08) * opacity)
@@ -130,10 +133,10 @@ def _consolidation(spec: FindingSpec, body: Body) -> Effect:
     squeeze = 0.8 + 0.45 * spec.shape[1]
     du = (body.u - np.float32(center_u)) * np.float32(1 / (radius * squeeze))
     dv = (body.v - np.float32(center_v)) * np.float32(squeeze / radius)
-    level = 1 - np.sqrt(du * du + dv * dv) + np.float32(0.22) * outline
-    peak = (0.5, 0.66, 0.82)[grade] * spec.strength
-    texture = np.clip(np.float32(0.88) + np.float32(0.16) * mottle, 0.3, 1.15)
-    opacity = np.clip(edge(level, 0.45) * texture * np.float32(peak), 0, 0.96) * body.lung * _side_mask(spec, body)
+    level = 1 - np.sqrt(du * du + dv * dv) + np.float32(0.3) * outline
+    peak = (0.46, 0.6, 0.76)[grade] * spec.strength
+    texture = np.clip(np.float32(0.86) + np.float32(0.2) * mottle, 0.3, 1.15)
+    opacity = np.clip(edge(level, 0.55) * texture * np.float32(peak), 0, 0.96) * body.lung * _side_mask(spec, body)
     return Effect(air=1 - opacity, markings=1 - np.float32(0.7) * opacity)
 
 

@@ -7,8 +7,8 @@ Axes, for whoever reads these files:
   modality and VOI steps are the identity on [0, 1]; MONOCHROME1 files hold `maximum - value`.
 - **NIfTI**: the array is (W, H, 1). Voxel axis 0 runs along the columns of the picture to image-right, which is the
   patient's left; axis 1 runs down its rows. With NIfTI's RAS+ axes the affine's columns are therefore
-  axis 0 -> (-sx, 0, 0), axis 1 -> (0, 0, -sz), axis 2 -> (0, 1, 0); `array[:, :, 0].T` is the picture. The stored
-  integers are scaled (scl_slope) to [0, 1].
+  axis 0 -> (-sx, 0, 0), axis 1 -> (0, 0, -sz), axis 2 -> (0, 1, 0); `array[:, :, 0].T` is the picture. Its
+  integers run over the full range of uint8 or uint16, and the header scales nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import numpy.typing as npt
 from monai_place.data.phantom.grid import FloatMap, stream
 
 if TYPE_CHECKING:
+    from pydicom.uid import UID
+
     from monai_place.data.phantom.study import PhantomStudy
 
 __all__ = ["SUFFIXES", "ImageFormat", "dicom_layout", "encode_image", "encode_mask", "quantize"]
@@ -83,26 +85,20 @@ def _nifti(study: PhantomStudy, bits: int) -> bytes:
     row_mm, column_mm = study.pixel_spacing_mm
     affine = np.array([[-column_mm, 0, 0, 0], [0, 0, 1, 0], [0, -row_mm, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
     voxels = quantize(study.image, bits).T[:, :, None]  # (H, W) -> (W, H, 1)
-    image = nib.Nifti1Image(np.ascontiguousarray(voxels), affine, dtype=voxels.dtype)
+    image = nib.Nifti1Image(voxels, affine, header=nib.Nifti1Header(endianness="<"), dtype=voxels.dtype)
     image.header.set_xyzt_units("mm")
-    image.header["cal_min"], image.header["cal_max"] = 0, 1
-    image.header.set_slope_inter(1 / (2**bits - 1), 0)
-    data = bytearray(image.to_bytes())
-    # nibabel resets the scaling of integer data when it serializes: put it into the header's own field.
-    offset = image.header.template_dtype.fields["scl_slope"][1]
-    data[offset : offset + 4] = np.array(1 / (2**bits - 1), dtype=image.header.structarr["scl_slope"].dtype).tobytes()
-    return gzip.compress(bytes(data), compresslevel=1, mtime=0)
+    return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
 
 
 def _dicom(study: PhantomStudy) -> bytes:
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.uid import UID, ExplicitVRLittleEndian
 
     monochrome1, bits = dicom_layout(study.seed, study.index)
     top = 2**bits - 1
     pixels = quantize(study.image, bits)
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = _COMPUTED_RADIOGRAPHY
+    meta.MediaStorageSOPClassUID = UID(_COMPUTED_RADIOGRAPHY)
     meta.MediaStorageSOPInstanceUID = _uid(study, "instance")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = Dataset()
@@ -137,6 +133,8 @@ def _padded(data: bytes) -> bytes:
     return data + b"\0" * (len(data) % 2)
 
 
-def _uid(study: PhantomStudy, what: str) -> str:
+def _uid(study: PhantomStudy, what: str) -> UID:
+    from pydicom.uid import UID
+
     name = f"{study.seed}/{study.index}/{study.image.shape[0]}/{what}"
-    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+    return UID(f"2.25.{uuid.uuid5(_NAMESPACE, name).int}")

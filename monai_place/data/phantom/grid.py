@@ -80,5 +80,10 @@ def noise_field(rng: np.random.Generator, cells: int, size: int) -> FloatMap:
     """
     knots = rng.standard_normal((cells + 3, cells + 3)).astype(np.float32) * np.float32(2.0)
     taps = _spline_taps(cells, size)
-    rows = sum(knots[index, :] * weight[:, None] for index, weight in taps)
-    return np.asarray(sum(rows[:, index] * weight[None, :] for index, weight in taps), dtype=np.float32)
+    rows = np.zeros((size, cells + 3), dtype=np.float32)
+    for index, weight in taps:
+        rows += knots[index, :] * weight[:, None]
+    field = np.zeros((size, size), dtype=np.float32)
+    for index, weight in taps:
+        field += rows[:, index] * weight[None, :]
+    return field

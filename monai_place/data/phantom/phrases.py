@@ -1,7 +1,7 @@
 """The words of the phantom's reports: templates for what is there, what may be there and what is not.
 
 In a template, `{side}` is left or right, `{zone}` a name of the zone, `{grade}` a word for the severity, `{noun}` a
-synonym of the class, `{size}` a diameter. `a()` before a noun phrase is written as `a {...}` and mended afterwards.
+synonym of the class, `{size}` a diameter. Articles are written as `a` and mended afterwards.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ __all__ = [
     "ZONE_NAMES",
 ]
 
-ZONE_NAMES = {
+ZONE_NAMES: dict[str, tuple[str, ...]] = {
     "upper": ("upper zone", "upper lobe", "upper lung zone", "upper lung", "apical region"),
     "middle": ("mid zone", "middle zone", "mid lung", "mid lung zone", "perihilar region"),
     "lower": ("lower zone", "lower lobe", "lung base", "lower lung", "basal region"),
 }
 
-GRADES = {
+GRADES: dict[str, dict[str, tuple[str, ...]]] = {
     "cardiomegaly": {
         "mild": ("mild", "slight", "borderline to mild"),
         "moderate": ("moderate",),
@@ -42,7 +42,7 @@ GRADES = {
         "severe": ("dense", "extensive", "severe"),
     },
     "nodule": {
-        "mild": ("small", "tiny", "subcentimeter-looking"),
+        "mild": ("small", "tiny", "faint"),
         "moderate": ("moderate-sized", "medium-sized", "well-defined"),
         "severe": ("large", "dominant", "sizable"),
     },
@@ -57,13 +57,13 @@ GRADES = {
         "severe": ("severe", "marked", "florid"),
     },
     "atelectasis": {
-        "mild": ("mild", "minor", "minimal", "thin"),
+        "mild": ("mild", "minor", "minimal"),
         "moderate": ("moderate",),
         "severe": ("marked", "extensive", "severe"),
     },
 }
 
-NOUNS = {
+NOUNS: dict[str, tuple[str, ...]] = {
     "cardiomegaly": ("cardiomegaly", "cardiac enlargement", "enlargement of the cardiac silhouette"),
     "pleural effusion": ("pleural effusion", "effusion", "pleural fluid collection"),
     "consolidation": ("consolidation", "airspace opacity", "airspace consolidation", "infiltrate"),
@@ -73,7 +73,7 @@ NOUNS = {
     "atelectasis": ("atelectasis", "volume loss", "atelectatic change"),
 }
 
-POSITIVE = {
+POSITIVE: dict[str, tuple[str, ...]] = {
     "cardiomegaly": (
         "There is {grade} {noun}.",
         "{grade} {noun}.",
@@ -82,6 +82,7 @@ POSITIVE = {
         "The cardiac silhouette is enlarged, {grade} in degree.",
         "Heart size is increased, consistent with {grade} cardiomegaly.",
         "The cardiothoracic ratio is increased, in keeping with {grade} cardiomegaly.",
+        "The transverse diameter of the heart exceeds half of the thoracic width: {grade} cardiomegaly.",
     ),
     "pleural effusion": (
         "There is a {grade} {side} {noun}.",
@@ -91,6 +92,8 @@ POSITIVE = {
         "The {side} costophrenic angle is blunted by a {grade} pleural effusion.",
         "There is a {grade} amount of pleural fluid on the {side}.",
         "Blunting of the {side} costophrenic sulcus is consistent with a {grade} effusion.",
+        "Layering fluid at the {side} base represents a {grade} pleural effusion.",
+        "A meniscus obscures the {side} hemidiaphragm, compatible with a {grade} effusion.",
     ),
     "pleural effusion loculated": (
         "A {grade} loculated {side} pleural effusion lies along the lateral chest wall in the {zone}.",
@@ -104,7 +107,9 @@ POSITIVE = {
         "A {grade} area of consolidation projects over the {side} {zone}.",
         "The {side} {zone} shows {grade} consolidation with ill-defined margins.",
         "{grade} airspace opacity in the {side} {zone} is suspicious for pneumonia.",
-        "New {grade} {noun} within the {side} {zone}.",
+        "An ill-defined {grade} infiltrate occupies the {side} {zone}.",
+        "Confluent opacification of the {side} {zone}, representing {grade} consolidation, may be infectious.",
+        "{grade} {noun} within the {side} {zone}, with air bronchograms.",
     ),
     "nodule": (
         "There is a {grade} {noun} in the {side} {zone}.",
@@ -113,6 +118,8 @@ POSITIVE = {
         "A {size} {noun} is seen in the {side} {zone}.",
         "A {grade} {noun} of about {size} lies in the {side} {zone}.",
         "Within the {side} {zone} there is a {grade} rounded nodule.",
+        "A solitary {grade} {noun} with smooth margins overlies the {side} {zone}.",
+        "Incidental {grade} {noun} in the {side} {zone}, {size} in diameter.",
     ),
     "pneumothorax upper": (
         "There is a {grade} {side} apical pneumothorax.",
@@ -130,6 +137,8 @@ POSITIVE = {
         "{grade} {side} pneumothorax.",
         "A {grade} pneumothorax is present on the {side}.",
         "A visceral pleural line in the {side} {zone} indicates a {grade} pneumothorax.",
+        "{grade} {side} pneumothorax without mediastinal shift.",
+        "Absent lung markings peripherally in the {side} {zone} reflect a {grade} pneumothorax.",
     ),
     "edema": (
         "There is {grade} {noun}.",
@@ -138,17 +147,21 @@ POSITIVE = {
         "Indistinct vascular markings suggest {grade} pulmonary edema.",
         "The pulmonary vessels are prominent, consistent with {grade} vascular congestion.",
         "{grade} diffuse interstitial edema in both lungs.",
+        "Hazy bilateral opacities with vascular redistribution represent {grade} edema.",
+        "Cephalization of the vessels and bilateral haziness indicate {grade} pulmonary congestion.",
     ),
     "atelectasis": (
         "There is {grade} {noun} in the {side} {zone}.",
         "{grade} {side} {zone} atelectasis.",
         "{grade} {noun} is noted in the {side} {zone}.",
         "Volume loss in the {side} {zone} reflects {grade} atelectasis.",
+        "Crowding of the bronchovascular markings in the {side} {zone} suggests {grade} atelectasis.",
     ),
     "atelectasis linear": (
         "{grade} linear atelectasis in the {side} {zone}.",
         "A band-like opacity in the {side} {zone} represents {grade} atelectasis.",
         "{grade} plate-like atelectasis crosses the {side} {zone}.",
+        "Streaky density in the {side} {zone}, likely {grade} discoid atelectasis.",
     ),
     "atelectasis wedge": (
         "A wedge-shaped opacity in the {side} {zone} is compatible with {grade} subsegmental atelectasis.",
@@ -156,7 +169,7 @@ POSITIVE = {
     ),
 }
 
-UNCERTAIN = {
+UNCERTAIN: dict[str, tuple[str, ...]] = {
     "cardiomegaly": (
         "The heart is possibly enlarged.",
         "Borderline heart size; {grade} cardiomegaly cannot be excluded.",
@@ -187,7 +200,7 @@ UNCERTAIN = {
     ),
 }
 
-IMPRESSIONS = {
+IMPRESSIONS: dict[str, tuple[str, ...]] = {
     "cardiomegaly": ("{grade} cardiomegaly.", "Cardiomegaly.", "Enlarged heart."),
     "pleural effusion": ("{grade} {side} pleural effusion.", "{side} pleural effusion.", "{side}-sided effusion."),
     "consolidation": (
@@ -207,7 +220,7 @@ IMPRESSIONS = {
 }
 
 # Sentences that rule out one class.
-ABSENT = {
+ABSENT: dict[str, tuple[str, ...]] = {
     "cardiomegaly": (
         "The heart size is normal.",
         "Heart size is within normal limits.",
@@ -220,17 +233,21 @@ ABSENT = {
         "There is no pleural effusion.",
         "The costophrenic angles are sharp.",
         "No effusion is seen.",
+        "No pleural fluid collection.",
         "Both costophrenic sulci are clear.",
     ),
     "consolidation": (
         "No focal consolidation.",
         "There is no focal airspace opacity.",
         "No consolidation is seen.",
+        "No lobar opacification.",
+        "No infiltrate.",
         "No evidence of pneumonia.",
     ),
     "nodule": (
         "No suspicious pulmonary nodule.",
         "There is no nodule or mass.",
+        "No discrete nodular lesion.",
         "No pulmonary nodules are identified.",
     ),
     "pneumothorax": (
@@ -238,12 +255,14 @@ ABSENT = {
         "There is no pneumothorax.",
         "No pneumothorax is identified.",
         "No evidence of pneumothorax.",
+        "No pleural line to suggest pneumothorax.",
     ),
     "edema": (
         "No pulmonary edema.",
         "The pulmonary vasculature is within normal limits.",
         "Pulmonary vascularity is normal.",
         "There is no vascular congestion.",
+        "No signs of pulmonary venous hypertension or edema.",
     ),
     "atelectasis": ("No atelectasis.", "Lung volumes are preserved without atelectasis.", "There is no volume loss."),
 }
@@ -261,6 +280,8 @@ JOINT_ABSENT: tuple[tuple[tuple[str, ...], str], ...] = (
     (("consolidation", "edema"), "No consolidation or edema."),
     (("consolidation", "nodule", "edema", "atelectasis"), "The lungs are clear."),
     (("consolidation", "nodule", "edema", "atelectasis"), "Both lungs are well expanded and clear."),
+    (("consolidation", "pleural effusion"), "Neither consolidation nor effusion is identified."),
+    (("cardiomegaly", "edema"), "No cardiomegaly or pulmonary edema."),
     (("cardiomegaly",), "The cardiomediastinal silhouette is normal."),
 )
 
@@ -270,15 +291,22 @@ NEUTRAL = (
     "No acute osseous abnormality.",
     "The trachea is midline.",
     "The mediastinal contours are unremarkable.",
-    "The hilar contours are normal.",
+    "The aortic knob is well defined.",
+    "No subdiaphragmatic free air.",
+    "The visualized ribs and clavicles are intact.",
+    "Mediastinal structures are not displaced.",
+    "The tracheal air column is central.",
     "The upper abdomen is unremarkable.",
     "No acute rib fracture is identified.",
-    "Degenerative changes are seen in the thoracic spine.",
+    "Vertebral alignment is maintained.",
+    "No aggressive bone lesion.",
     "The visualized soft tissues are unremarkable.",
     "There is no free air beneath the diaphragm.",
     "The aorta is unremarkable.",
-    "The patient is slightly rotated.",
-    "Frontal view of the chest was obtained.",
+    "Technical quality of the examination is adequate.",
+    "No support devices are present.",
+    "Single frontal view of the chest was obtained.",
+    "The film is adequately exposed.",
     "No displaced fracture.",
 )
 
@@ -288,4 +316,7 @@ CLEAR_IMPRESSIONS = (
     "Normal chest radiograph.",
     "No radiographic evidence of acute disease in the chest.",
     "Unremarkable frontal chest radiograph.",
+    "No active disease.",
+    "Clear lungs and normal heart size.",
+    "No significant abnormality.",
 )

@@ -61,7 +61,7 @@ def write_sentences(
     findings = [_describe(number, spec, rng, sizes[number], doubts[number]) for number, spec in enumerate(specs)]
     impression = _impression(specs, doubts, rng)
     absent = [name for name in PHANTOM_CLASSES if name not in {spec.class_name for spec in specs}]
-    total = int(np.clip(rng.integers(5, 9) + rng.integers(0, 2), len(findings) + len(impression) + 1, MAX_SENTENCES))
+    total = int(np.clip(rng.integers(4, 10), len(findings) + len(impression) + 1, MAX_SENTENCES))
     findings += _background(total - len(findings) - len(impression), absent, rng)
     order = rng.permutation(len(findings))
     return [findings[number] for number in order] + impression

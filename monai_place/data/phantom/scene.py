@@ -23,10 +23,10 @@ from monai_place.data.phantom.grid import FloatMap, noise_field, pixel_grid, str
 __all__ = ["MASK_THRESHOLD", "Scene", "build_scene", "patient_number"]
 
 # A pixel belongs to a finding when the finding changes its noise-free gray value (0 to 1) by more than this.
-MASK_THRESHOLD = 0.02
+MASK_THRESHOLD = 0.015
 _MIN_MASK_PIXELS = 6
 _MAX_STRENGTHENINGS = 4
-_AIR = np.float32(0.46)
+_AIR = np.float32(0.44)
 _SECOND_STUDY = 0.2  # share of study pairs (2k, 2k + 1) that belong to one patient
 
 
