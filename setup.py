@@ -71,7 +71,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["monai_place", "monai_place.*"]),
-    package_data={"monai_place": ["py.typed", "**/*.json"]},
+    package_data={"monai_place": ["py.typed", "**/*.json", "visualize/templates/*"]},
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["monai-place=monai_place.cli:main"]},
