@@ -9,19 +9,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MONAI_FAIL_ON_DUPLICATE_CONFIG"] = "1"
 os.environ["MPLBACKEND"] = "agg"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch takes its number of threads from it
 
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.support.network import block_network
 
 ROOT = Path(__file__).resolve().parents[1]
 
 block_network()
-torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(scope="session")
