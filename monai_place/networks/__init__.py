@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from monai_place.networks.config import PLACEConfig
 from monai_place.networks.correlation import CorrelationHead, feature_correlation, pixel_correlation
+from monai_place.networks.grounding import grounding_maps
 from monai_place.networks.image import ConvolutionalStem, RadiographEncoder
 from monai_place.networks.observations import ObservationExtractor
 from monai_place.networks.outputs import CorrelationOutput, ImageFeatures, PLACEOutput, ReportFeatures
@@ -25,6 +26,7 @@ __all__ = [
     "ReportEncoder",
     "ReportFeatures",
     "feature_correlation",
+    "grounding_maps",
     "pixel_correlation",
     "place_preset",
     "pool_sentences",

@@ -22,6 +22,8 @@ class PLACEConfig:
         image_kwargs: passed to timm (`embed_dim`, `depth`, `num_heads`, `patch_size`, `drop_path_rate`, ...).
         image_weights: a local file, or a timm or hub name; None starts from random weights.
         stem: `patch` is the ViT's own projection, `conv` a stack of strided convolutions (for training from scratch).
+        image_pool: what stands for the whole image: the class token (the mean where the ViT has none), or the mean of
+            the patch tokens.
         report_name: hub name or local folder of a BERT; None builds a small one from the `report_*` sizes.
         vocab_size: rows of the small BERT's word embedding; that of the tokenizer.
         report_width: hidden size of the small BERT.
@@ -35,9 +37,11 @@ class PLACEConfig:
         extractor_heads: attention heads of these layers.
         value_level: the ViT block after which the read-out takes its values, counted from 1; 0 is the patch embedding,
             -1 the last block. Early tokens are local, which is what makes the attention a map of places.
+        local_keys: the read-out's attention looks for places by the tokens of `value_level`, too, and not by those of the
+            last block.
         slot_competition: share of the patches among the queries (slots), as in slot attention, before each query
             normalizes over the patches.
-        attention_temperature: divides the read-out's logits; below 1 sharpens the attention.
+        attention_temperature: divides the read-out's cosines; smaller is sharper.
         correlation_depth: layers of the correlation head; 0 builds none (a model without CCE).
         correlation_dim: width of the correlation head.
         correlation_target: what is correlated: pixels of the standardized patches, or features of an averaged encoder.
@@ -52,6 +56,7 @@ class PLACEConfig:
     image_kwargs: dict[str, Any] = field(default_factory=dict)
     image_weights: str | None = None
     stem: StemChoice = "patch"
+    image_pool: PoolChoice = "cls"
     report_name: str | None = None
     vocab_size: int = 1000
     report_width: int = 192
@@ -64,8 +69,9 @@ class PLACEConfig:
     extractor_depth: int = 1
     extractor_heads: int = 4
     value_level: int = -1
+    local_keys: bool = False
     slot_competition: bool = False
-    attention_temperature: float = 1.0
+    attention_temperature: float = 0.1
     correlation_depth: int = 1
     correlation_dim: int = 128
     correlation_target: CorrelationTarget = "pixels"
@@ -78,7 +84,7 @@ class PLACEConfig:
         for name in ("image_size", "vocab_size", "max_tokens", "joint_dim", "queries", "extractor_depth"):
             if getattr(self, name) < (0 if name == "extractor_depth" else 1):
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a positive number")
-        for name, choices in (("stem", StemChoice), ("report_pool", PoolChoice)):
+        for name, choices in (("stem", StemChoice), ("report_pool", PoolChoice), ("image_pool", PoolChoice)):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {get_args(choices)}")
         if self.correlation_target not in get_args(CorrelationTarget):

@@ -23,7 +23,8 @@ class ObservationExtractor(nn.Module):
         depth: L, decoder layers before the read-out.
         heads: attention heads of these layers.
         slot_competition: the queries first share out each patch among them, as in slot attention.
-        attention_temperature: divides the logits of the read-out.
+        attention_temperature: divides the cosines of queries and keys in the read-out.
+        local_keys: the read-out's keys come from `values`, not from `tokens`.
 
     Shape:
         - tokens: (B, N, E), values: (B, N, E)
@@ -48,11 +49,13 @@ class ObservationExtractor(nn.Module):
         depth: int = 1,
         heads: int = 4,
         slot_competition: bool = False,
-        attention_temperature: float = 1.0,
+        attention_temperature: float = 0.1,
+        local_keys: bool = False,
     ) -> None:
         super().__init__()
         self.slot_competition = slot_competition
-        self.scale = token_dim**-0.5 / attention_temperature
+        self.local_keys = local_keys
+        self.attention_temperature = attention_temperature
         self.queries = nn.Parameter(torch.randn(queries, token_dim) * 0.5)
         self.layers = nn.ModuleList(
             nn.TransformerDecoderLayer(
@@ -75,8 +78,9 @@ class ObservationExtractor(nn.Module):
         query = self.queries.unsqueeze(0).expand(tokens.shape[0], -1, -1)  # (K, E) -> (B, K, E)
         for layer in self.layers:
             query = layer(query, tokens)
-        query = self.to_query(self.query_norm(query))
-        logits = (query @ self.to_key(tokens).transpose(1, 2)).float() * self.scale  # (B, K, N)
+        query = F.normalize(self.to_query(self.query_norm(query)).float(), dim=-1)
+        key = F.normalize(self.to_key(values if self.local_keys else tokens).float(), dim=-1)
+        logits = query @ key.transpose(1, 2) / self.attention_temperature  # (B, K, N)
         if self.slot_competition:
             attention = logits.softmax(dim=1) + 1e-6
             attention = attention / attention.sum(dim=2, keepdim=True)

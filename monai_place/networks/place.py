@@ -68,6 +68,7 @@ class PLACEModel(nn.Module):
             heads=config.extractor_heads,
             slot_competition=config.slot_competition,
             attention_temperature=config.attention_temperature,
+            local_keys=config.local_keys,
         )
         rows, columns = self.image_encoder.grid
         self.correlation_head = (
@@ -149,6 +150,10 @@ class PLACEModel(nn.Module):
             attention_mask=attention_mask,
         )
 
+    def correlation_tokens(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the patch tokens (B, N, E) that the correlation head reads."""
+        return self._image_features(image)[1]
+
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that take no weight decay besides norms and biases (timm's protocol)."""
         names = {f"image_encoder.vit.{name}" for name in self.image_encoder.vit.no_weight_decay()}
@@ -168,7 +173,8 @@ class PLACEModel(nn.Module):
         encoder, config = self.image_encoder, self.config
         tokens, early = encoder(image, config.value_level)
         patches = tokens[:, encoder.prefix_tokens :]
-        pooled = tokens[:, 0] if encoder.vit.has_class_token else patches.mean(dim=1)
+        by_token = config.image_pool == "cls" and encoder.vit.has_class_token
+        pooled = tokens[:, 0] if by_token else patches.mean(dim=1)
         observations, attention, values = self.extractor(patches, early)
         size = encoder.patch_size
         features = ImageFeatures(
