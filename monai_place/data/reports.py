@@ -22,10 +22,11 @@ _TAG_NAMES = (
     "input|label|li|link|main|meta|nav|ol|option|p|pre|q|s|script|section|select|small|span|strike|strong|style|sub|"
     "sup|table|tbody|td|tfoot|th|thead|title|tr|tt|u|ul"
 )
+_ATTRIBUTES = r"(?:\s[^<>=]{1,50}=[^<>]{0,300})?"
 _BREAKING_TAG = re.compile(
-    r"</?(?:br|p|div|li|tr|ul|ol|dl|dt|dd|table|h[1-6]|hr|section)(?:\s[^<>]{0,300})?\s?/?>", re.IGNORECASE
+    rf"</?(?:br|p|div|li|tr|ul|ol|dl|dt|dd|table|h[1-6]|hr|section){_ATTRIBUTES}\s?/?>", re.IGNORECASE
 )
-_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]{{0,300}})?\s?/?>|<!--[^<>]{{0,500}}-->", re.IGNORECASE)
+_TAG = re.compile(rf"</?(?:{_TAG_NAMES}){_ATTRIBUTES}\s?/?>|<!--[^<>]{{0,500}}-->", re.IGNORECASE)
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _SPACES = re.compile(r"[^\S\n]+")
 _EDGES = re.compile(r" ?\n ?")
@@ -118,7 +119,8 @@ def split_sections(text: str) -> ReportSections:
 def report_sentences(text: str, sections: Sequence[str] = ("findings", "impression")) -> list[str]:
     r"""Clean a report and return the sentences of the named sections, in the order named.
 
-    A report without any heading gives all its sentences; an empty one, or one with headings only, gives none.
+    A report with no heading gives all its sentences, and so does one with headings of other sections alone (a note
+    "History: ..."): no text is lost for want of a heading. An empty report, or one of headings only, gives none.
 
     Args:
         text: the raw report.
@@ -139,6 +141,8 @@ def report_sentences(text: str, sections: Sequence[str] = ("findings", "impressi
     if not find_headings(cleaned):
         return split_sentences(cleaned)
     split = split_sections(cleaned)
+    if not split.findings and not split.impression:
+        return split_sentences(split.other)
     return [sentence for name in sections for sentence in split_sentences(getattr(split, name))]
 
 

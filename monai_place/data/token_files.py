@@ -53,6 +53,10 @@ def load_fast_tokenizer(
     backend = getattr(loaded, "backend_tokenizer", None)
     if backend is None:
         raise ValueError(f"tokenizer {label!r} ({type(loaded).__name__}) is not a fast one (tokenizers library)")
+    if len(backend.get_vocab()) <= len(
+        loaded.all_special_tokens
+    ):  # transformers 5 makes one up where files are missing
+        raise ValueError(f"{label!r} holds no vocabulary, only special tokens; expected tokenizer.json or vocab.txt")
     found = {role: getattr(loaded, f"{role}_token", None) for role in ROLES}
     special_tokens = {role: str(token) for role, token in found.items() if token is not None}
     if missing := [role for role in ROLES[:4] if role not in special_tokens]:
