@@ -23,12 +23,6 @@ block_network()
 
 
 @pytest.fixture(scope="session")
-def repository() -> Path:
-    """Return the root of the checkout."""
-    return ROOT
-
-
-@pytest.fixture(scope="session")
 def covid19_cxr() -> Path:
     """Return the folder of the real data set, or skip: set MONAI_PLACE_SHARED to where it lies."""
     folder = Path(os.environ.get("MONAI_PLACE_SHARED", ROOT.parent / "shared" / "data" / "covid19-cxr"))
