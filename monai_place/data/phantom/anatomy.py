@@ -144,7 +144,8 @@ def draw_body(anatomy: Anatomy, acquisition: Acquisition, rng: np.random.Generat
     dome_left = dome_right + anatomy.dome_step
 
     wall = _wall_distance(anatomy, side, v)
-    floor = np.where(left, np.float32(dome_left), np.float32(dome_right)) + _dome_shape(side, anatomy.chest) - v
+    dome = np.float32(dome_right) + np.float32(anatomy.dome_step) * edge(u, 0.1)
+    floor = dome + _dome_shape(side, anatomy.chest) - v
     inner = side - _mediastinal_border(anatomy, left, v)
     soft = max(0.012, 1.2 * pixel)
     lung = edge(wall, soft) * edge(floor, soft) * edge(inner, 1.6 * soft)
@@ -178,9 +179,11 @@ def heart_maps(body: Body, ratio: float) -> tuple[FloatMap, FloatMap]:
     along = (du * np.float32(cosine) + dv * np.float32(sine)) * np.float32(1 / long)
     across = (dv * np.float32(cosine) - du * np.float32(sine)) * np.float32(1 / short)
     inside = 1 - along * along - across * across
-    depth = np.sqrt(np.clip(inside, 0, None))
+    # Below the diaphragm the abdomen drowns it.
+    visible = 1 - np.float32(0.85) * edge(np.float32(-0.03) - body.floor, 0.07)
+    depth = np.sqrt(np.clip(inside, 0, None)) * visible
     shadow = edge(inside, max(0.05, 3 * body.pixel / long)) * np.float32(0.8)
-    return depth * np.float32(0.46 * long) + shadow * np.float32(0.2 * long), shadow
+    return depth * np.float32(0.46 * long) + shadow * visible * np.float32(0.2 * long), shadow
 
 
 def _wall_distance(anatomy: Anatomy, side: FloatMap, v: FloatMap) -> FloatMap:

@@ -142,7 +142,8 @@ def _consolidation(spec: FindingSpec, body: Body) -> Effect:
 
 def _nodule(spec: FindingSpec, body: Body) -> Effect:
     low, high = ((0.034, 0.045), (0.045, 0.064), (0.064, 0.09))[_GRADE[spec.severity]]
-    radius = low + spec.shape[0] * (high - low)
+    # At least three pixels across, so that a label does not depend on the size of the picture.
+    radius = max(low + spec.shape[0] * (high - low), 1.5 * body.pixel)
     center_u, center_v = _place(spec, body, margin=radius + 0.03)
     squeeze = 0.9 + 0.2 * spec.shape[1]
     du = (body.u - np.float32(center_u)) * np.float32(1 / (radius * squeeze))

@@ -10,8 +10,9 @@ import hashlib
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -96,10 +97,11 @@ def write_phantom(
         for start in range(0, studies, _CHUNK)
     ]
     records: list[dict[str, Any]] = []
-    for chunk in _run(tasks, workers):
-        records += chunk
-        if progress is not None:
-            progress(len(records), studies)
+    with closing(_run(tasks, workers)) as chunks:
+        for chunk in chunks:
+            records += chunk
+            if progress is not None:
+                progress(len(records), studies)
     name = f"monai-place-phantom-{studies}x{size}-seed{seed}"
     splits = _split_by_patient(records, fractions, seed)
     for split in SPLITS:
@@ -141,7 +143,7 @@ def _check(
         raise ValueError(f"fractions must be {len(SPLITS)} shares that sum to 1, got {tuple(fractions)}")
 
 
-def _run(tasks: Sequence[_Task], workers: int) -> Iterator[list[dict[str, Any]]]:
+def _run(tasks: Sequence[_Task], workers: int) -> Generator[list[dict[str, Any]], None, None]:
     """Yield the records of each task in order; at most a few chunks wait, and an error cancels what has not begun."""
     if workers == 0:
         yield from map(_write_chunk, tasks)
