@@ -47,6 +47,8 @@ def observation_scores(
 class ObservationAlignmentLoss(nn.Module):
     """PCMA without disease labels.
 
+    A study with an empty report takes no part, neither as a positive nor as a negative.
+
     Args:
         mode: `report` scores an image by the mean over a report's sentences (late interaction) and contrasts the
             reports and images of the batch in both directions; `sentence` contrasts each sentence across the images;
@@ -132,6 +134,9 @@ class ObservationAlignmentLoss(nn.Module):
     ) -> torch.Tensor:
         if len(sentences) == 0:
             return (sentences.sum() + observations.sum()) * 0.0
+        # An image with an empty report is no negative: nobody said what it does not show.
+        present, owner = torch.unique_consecutive(owner, return_inverse=True)
+        observations = observations[present]
         ranges = _chunks(owner, self.chunk_sentences)
         rows, sentence_sum = [], sentences.sum() * 0.0
         for begin, end in ranges:
@@ -170,7 +175,7 @@ class ObservationAlignmentLoss(nn.Module):
         """Sum over sentences of the cross-entropy across images; `same` (M, B): the image's report holds it, too."""
         logits = scores / self.temperature
         if self.duplicates == "soften":
-            target = same.float() / same.sum(dim=1, keepdim=True)
+            target = same.to(logits.dtype) / same.sum(dim=1, keepdim=True)
             return -(target * logits.log_softmax(dim=1)).sum()
         if self.duplicates == "mask":
             own = F.one_hot(owner, scores.shape[1]).bool()
@@ -179,10 +184,9 @@ class ObservationAlignmentLoss(nn.Module):
 
     def _contrast_reports(self, scores: torch.Tensor, owner: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         """Symmetric cross-entropy of the report-image scores (R, B) of the reports that have sentences."""
-        present = torch.unique_consecutive(owner)
-        logits = scores[:, present] / self.temperature  # (R, R)
+        logits = scores / self.temperature  # (R, R)
         if self.duplicates != "keep":
-            signature = _signatures(owner, keys, scores.shape[1])[present]
+            signature = _signatures(owner, keys, len(scores))
             equal = signature.unsqueeze(0) == signature.unsqueeze(1)
             equal.fill_diagonal_(fill_value=False)
             logits = logits.masked_fill(equal, -torch.inf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from monai_place.losses.alignment import GlobalAlignmentLoss
@@ -20,6 +21,8 @@ class PLACELoss(nn.Module):
         ita_weight: weight of the instance alignment.
         pcma_weight: weight of the pathological-level alignment; 0 leaves it out of the sum and of the work.
         cce_weight: weight of the correlation exploration; 0 leaves it out.
+        patch_weight: weight of the same alignment with the patch values in the place of the observations: a sentence
+            picks patches, which teaches them to be evidence where they are.
         mode: see `ObservationAlignmentLoss`.
         duplicates: see `ObservationAlignmentLoss`.
         temperature: of the PCMA contrast.
@@ -35,18 +38,24 @@ class PLACELoss(nn.Module):
         ita_weight: float = 1.0,
         pcma_weight: float = 1.0,
         cce_weight: float = 0.5,
+        patch_weight: float = 0.0,
         mode: ContrastMode = "report",
         duplicates: DuplicatePolicy = "mask",
         temperature: float = 0.1,
         pick_temperature: float = 0.1,
     ) -> None:
         super().__init__()
-        for name, weight in (("ita_weight", ita_weight), ("pcma_weight", pcma_weight), ("cce_weight", cce_weight)):
+        for name, weight in (
+            ("ita_weight", ita_weight),
+            ("pcma_weight", pcma_weight),
+            ("cce_weight", cce_weight),
+            ("patch_weight", patch_weight),
+        ):
             if not weight >= 0:
                 raise ValueError(f"{name} is {weight}, expected a number of at least 0")
         if ita_weight + pcma_weight + cce_weight == 0:
             raise ValueError("ita_weight, pcma_weight and cce_weight are 0: there is no loss left")
-        self.weights = {"ita": ita_weight, "pcma": pcma_weight, "cce": cce_weight}
+        self.weights = {"ita": ita_weight, "pcma": pcma_weight, "cce": cce_weight, "patch": patch_weight}
         self.ita = GlobalAlignmentLoss()
         self.pcma = ObservationAlignmentLoss(
             mode, duplicates=duplicates, temperature=temperature, pick_temperature=pick_temperature
@@ -68,6 +77,13 @@ class PLACELoss(nn.Module):
         if self.weights["pcma"] > 0:
             terms["pcma"] = self.pcma(
                 report.sentence_embeddings, report.sentence_mask, output.sentence_keys, image.observations
+            )
+        if self.weights["patch"] > 0:
+            terms["patch"] = self.pcma(
+                report.sentence_embeddings,
+                report.sentence_mask,
+                output.sentence_keys,
+                F.normalize(image.patch_values, dim=-1),
             )
         if self.weights["cce"] > 0 and output.correlation is not None:
             terms["cce"] = self.cce(output.correlation.prediction, output.correlation.target, has_text=report.has_text)
