@@ -62,7 +62,7 @@ def luminance(channels: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.fl
 
 def min_max_to_unit(
     values: npt.NDArray[np.floating], counted: npt.NDArray[np.bool_] | None = None
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.float64]:
     """Map the smallest value to 0 and the largest to 1; a constant picture becomes zero.
 
     Args:
@@ -72,6 +72,5 @@ def min_max_to_unit(
     chosen = values if counted is None else values[counted]
     low, high = (float(chosen.min()), float(chosen.max())) if chosen.size else (0.0, 0.0)
     if high <= low:
-        return np.zeros(values.shape, dtype=np.float32)
-    scaled = (values.astype(np.float64) - low) / (high - low)
-    return np.clip(scaled, 0.0, 1.0).astype(np.float32)
+        return np.zeros(values.shape)
+    return np.clip((values.astype(np.float64) - low) / (high - low), 0.0, 1.0)
