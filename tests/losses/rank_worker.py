@@ -117,7 +117,8 @@ def run_model(layout: str, rank: int | None) -> Result:
     longest = int(batch["attention_mask"].sum(dim=1).max())
     for key in ("input_ids", "attention_mask", "sentence_ids"):
         batch[key] = batch[key][:, :longest]
-    terms = PLACELoss(mode="both")((model if rank is None else DistributedDataParallel(model))(batch))
+    wrapped = model if rank is None else DistributedDataParallel(model)
+    terms = PLACELoss(mode="both")(wrapped(batch))
     terms["loss"].backward()
     result = {name: value.detach() for name, value in terms.items()}
     for name, parameter in model.named_parameters():

@@ -13,6 +13,7 @@ import torch
 from monai_place.losses import gather_across_ranks, local_offset
 from tests.losses.rank_worker import CASES, LAYOUTS, Result, run_case, run_model
 
+ROOT = Path(__file__).resolve().parents[2]
 WORLD = 2
 
 
@@ -23,7 +24,7 @@ def test_single_process_gets_its_own_tensor_back() -> None:
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> list[dict[str, Result]]:
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Result]]:
     """Run all cases on two ranks at once: starting the processes is what takes the time."""
     folder = tmp_path_factory.mktemp("ranks")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -34,7 +35,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> list[di
     for rank, log in enumerate(logs):
         command = [sys.executable, "-m", "tests.losses.rank_worker", str(rank), str(WORLD), str(folder)]
         with log.open("w") as file:
-            workers.append(subprocess.Popen(command, cwd=repository, env=environment, stdout=file, stderr=file))
+            workers.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file))
     try:
         codes = [worker.wait(timeout=600) for worker in workers]
     finally:
