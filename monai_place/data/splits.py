@@ -1,0 +1,65 @@
+"""Splits by patient, so that no patient is in two of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from monai_place.data.datalist import SPLITS
+
+__all__ = ["split_patients"]
+
+
+def split_patients(
+    strata: Mapping[str, str], *, fractions: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0
+) -> dict[str, str]:
+    """Assign each patient to a split.
+
+    Patients of one stratum are shuffled and dealt one after the other to the split that is furthest behind its
+    fraction, so each stratum is spread about evenly. With at least as many patients as splits none stays empty.
+
+    Args:
+        strata: the stratum of each patient, such as the main finding.
+        fractions: of training, validation and test; they sum to 1.
+        seed: of the shuffling; the same patients with the same seed give the same splits.
+
+    Returns:
+        The split of each patient.
+
+    Raises:
+        ValueError: the fractions are not three that sum to 1.
+
+    Example:
+        >>> sorted(split_patients({str(patient): "" for patient in range(10)}).values())
+        ['test', 'test', 'training', 'training', 'training', 'training', 'training', 'training', 'training', 'validation']
+    """  # noqa: E501  (the output of the example cannot be wrapped)
+    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(f"fractions must be {len(SPLITS)} numbers of at least 0 that sum to 1, got {fractions}")
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for patient in sorted(strata):
+        groups[strata[patient]].append(patient)
+    random = np.random.default_rng(seed)
+    counts = np.zeros(len(SPLITS))
+    target = np.asarray(fractions, dtype=np.float64)
+    assigned: dict[str, str] = {}
+    for stratum in sorted(groups):
+        for index in random.permutation(len(groups[stratum])):
+            chosen = int(np.argmax(target * (len(assigned) + 1) - counts))
+            counts[chosen] += 1
+            assigned[groups[stratum][index]] = SPLITS[chosen]
+    _fill_empty(assigned, target)
+    return assigned
+
+
+def _fill_empty(assigned: dict[str, str], target: npt.NDArray[np.float64]) -> None:
+    """Give an empty split one patient of the largest, where there are patients enough."""
+    if len(assigned) < len(SPLITS):
+        return
+    for split, fraction in zip(SPLITS, target, strict=True):
+        held = list(assigned.values())
+        if fraction > 0 and split not in held:
+            largest = max(SPLITS, key=held.count)
+            assigned[next(patient for patient in sorted(assigned) if assigned[patient] == largest)] = split

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from monai_place.data.splits import split_patients
+
+STRATA = {f"p{index}": "rare" if index % 10 == 0 else "common" for index in range(200)}
+
+
+def test_fractions_are_met_and_each_stratum_is_spread() -> None:
+    splits = split_patients(STRATA)
+    assert Counter(splits.values()) == {"training": 140, "validation": 20, "test": 40}
+    rare = Counter(split for patient, split in splits.items() if STRATA[patient] == "rare")
+    assert rare == {"training": 14, "validation": 2, "test": 4}
+
+
+def test_splits_depend_on_seed_and_patients_and_not_on_their_order() -> None:
+    backwards = dict(reversed(list(STRATA.items())))
+    assert split_patients(STRATA, seed=1) == split_patients(backwards, seed=1)
+    assert split_patients(STRATA, seed=1) != split_patients(STRATA, seed=2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])
+def test_no_split_stays_empty_where_patients_suffice(count: int) -> None:
+    splits = split_patients({str(index): "" for index in range(count)})
+    assert len(splits) == count
+    assert len(set(splits.values())) == min(count, 3) or count < 3
+
+
+def test_a_fraction_of_zero_leaves_its_split_empty() -> None:
+    assert set(split_patients(STRATA, fractions=(0.8, 0.0, 0.2)).values()) == {"training", "test"}
+
+
+@pytest.mark.parametrize("fractions", [(0.7, 0.3), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1)])
+def test_fractions_that_do_not_sum_to_1_are_refused(fractions: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="fractions must be 3 numbers of at least 0 that sum to 1"):
+        split_patients(STRATA, fractions=fractions)
