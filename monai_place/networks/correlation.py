@@ -52,6 +52,9 @@ class CorrelationHead(nn.Module):
         heads: attention heads.
         mask_ratio: share of the patch tokens that are hidden in training, so that the report has something to add.
 
+    Raises:
+        ValueError: the heads do not share out the width.
+
     Shape:
         - tokens: (B, N, E), token_states: (B, T, R), attention_mask: (B, T)
         - result: (B, N, N), symmetric
@@ -78,6 +81,8 @@ class CorrelationHead(nn.Module):
         mask_ratio: float = 0.0,
     ) -> None:
         super().__init__()
+        if dim % heads:
+            raise ValueError(f"heads is {heads}, expected a divisor of the width ({dim})")
         self.mask_ratio = mask_ratio
         self.from_patch = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, dim))
         self.from_report = nn.Sequential(nn.LayerNorm(report_dim), nn.Linear(report_dim, dim))

@@ -26,6 +26,9 @@ class ObservationExtractor(nn.Module):
         attention_temperature: divides the cosines of queries and keys in the read-out.
         local_keys: the read-out's keys come from `values`, not from `tokens`.
 
+    Raises:
+        ValueError: the heads do not share out the token features.
+
     Shape:
         - tokens: (B, N, E), values: (B, N, E)
         - result: observations (B, K, D) with unit norm, attention (B, K, N), patch values (B, N, D)
@@ -53,6 +56,8 @@ class ObservationExtractor(nn.Module):
         local_keys: bool = False,
     ) -> None:
         super().__init__()
+        if token_dim % heads:
+            raise ValueError(f"heads is {heads}, expected a divisor of the token features ({token_dim})")
         self.slot_competition = slot_competition
         self.local_keys = local_keys
         self.attention_temperature = attention_temperature
