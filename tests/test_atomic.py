@@ -59,6 +59,22 @@ def test_an_error_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, error
     assert leftovers(tmp_path) == []
 
 
+def test_the_data_is_on_the_disk_before_the_name_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "model.pt"
+    target.write_text("old")
+    synced: list[tuple[int, str]] = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append((os.fstat(descriptor).st_ino, target.read_text()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_text_atomic(target, "new")
+    assert (target.stat().st_ino, "old") in synced  # the file's data, before
+    assert (tmp_path.stat().st_ino, "new") in synced  # the folder's entry, after
+
+
 def test_an_error_before_the_first_file_leaves_none(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), atomic_path(tmp_path / "model.pt"):
         raise RuntimeError
