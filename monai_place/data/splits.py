@@ -14,15 +14,21 @@ __all__ = ["split_patients"]
 
 
 def split_patients(
-    strata: Mapping[str, str], *, fractions: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0
+    strata: Mapping[str, str],
+    *,
+    sizes: Mapping[str, int] | None = None,
+    fractions: Sequence[float] = (0.7, 0.1, 0.2),
+    seed: int = 0,
 ) -> dict[str, str]:
     """Assign each patient to a split.
 
-    Patients of one stratum are shuffled and dealt one after the other to the split that is furthest behind its
-    fraction, so each stratum is spread about evenly. With at least as many patients as splits none stays empty.
+    Patients of one stratum are shuffled, those with most records first, and dealt one after the other to the split
+    that is furthest behind its fraction of the records, so each stratum is spread about evenly. With at least as many
+    patients as splits none stays empty.
 
     Args:
         strata: the stratum of each patient, such as the main finding.
+        sizes: records of each patient; 1 where it is not given.
         fractions: of training, validation and test; they sum to 1.
         seed: of the shuffling; the same patients with the same seed give the same splits.
 
@@ -38,6 +44,7 @@ def split_patients(
     """  # noqa: E501  (the output of the example cannot be wrapped)
     if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions must be {len(SPLITS)} numbers of at least 0 that sum to 1, got {fractions}")
+    sizes = {} if sizes is None else sizes
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for patient in sorted(strata):
         groups[strata[patient]].append(patient)
@@ -46,10 +53,12 @@ def split_patients(
     target = np.asarray(fractions, dtype=np.float64)
     assigned: dict[str, str] = {}
     for stratum in sorted(groups):
-        for index in random.permutation(len(groups[stratum])):
-            chosen = int(np.argmax(target * (len(assigned) + 1) - counts))
-            counts[chosen] += 1
-            assigned[groups[stratum][index]] = SPLITS[chosen]
+        shuffled = [groups[stratum][index] for index in random.permutation(len(groups[stratum]))]
+        for patient in sorted(shuffled, key=lambda patient: -sizes.get(patient, 1)):
+            size = sizes.get(patient, 1)
+            chosen = int(np.argmax(target * (counts.sum() + size) - counts))
+            counts[chosen] += size
+            assigned[patient] = SPLITS[chosen]
     _fill_empty(assigned, target)
     return assigned
 

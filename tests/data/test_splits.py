@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from monai_place.data.datalist import SPLITS
 from monai_place.data.splits import split_patients
 
 STRATA = {f"p{index}": "rare" if index % 10 == 0 else "common" for index in range(200)}
@@ -14,6 +15,14 @@ def test_fractions_are_met_and_each_stratum_is_spread() -> None:
     assert Counter(splits.values()) == {"training": 140, "validation": 20, "test": 40}
     rare = Counter(split for patient, split in splits.items() if STRATA[patient] == "rare")
     assert rare == {"training": 14, "validation": 2, "test": 4}
+
+
+def test_fractions_are_of_records_where_patients_differ_in_size() -> None:
+    sizes = {patient: 1 + 7 * (index % 5 == 0) for index, patient in enumerate(STRATA)}
+    splits = split_patients(STRATA, sizes=sizes)
+    total = sum(sizes.values())
+    shares = [sum(sizes[p] for p in splits if splits[p] == split) / total for split in SPLITS]
+    assert shares == pytest.approx([0.7, 0.1, 0.2], abs=0.02)
 
 
 def test_splits_depend_on_seed_and_patients_and_not_on_their_order() -> None:

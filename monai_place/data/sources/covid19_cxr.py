@@ -35,7 +35,7 @@ import json
 import logging
 import os
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -290,7 +290,8 @@ def _datalist(
     strata: dict[str, str] = {}
     for row, record in records:
         strata.setdefault(record["patient_id"], f"{'report' in record} {row['finding']}")
-    split_of = split_patients(strata, seed=seed)
+    sizes = Counter(record["patient_id"] for _, record in records)
+    split_of = split_patients(strata, sizes=sizes, seed=seed)
     splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for _, record in records:
         splits[split_of[record["patient_id"]]].append(_ordered(record))
