@@ -20,9 +20,9 @@ __all__ = ["PretrainingDiagnostics"]
 class PretrainingDiagnostics:
     """Sums over the batches of an evaluation; `compute` turns them into named numbers.
 
-    - `val_loss` and its terms: mean over the batches, weighted by their size.
-    - `pcma_swapped`: PCMA with each image swapped for its neighbor in the batch, and `pcma_gap`, how much worse that
-      is, in nats. A PCMA that does not look at the image has a gap of 0.
+    - `pcma_right`: PCMA, mean over the batches, weighted by their size; `pcma_swapped`: the same with each image
+      swapped for its neighbor in the batch; `pcma_gap`: how much worse that is, in nats. A PCMA that does not look at
+      the image has a gap of 0.
     - `slot_perplexity`: how many of the K queries the sentences really use (1 to K).
     - `slot_cosine`: mean cosine of a slot's observation across images; 1 means that it is a constant.
     - `cce_explained` and `cce_explained_shuffled`: explained image-specific variance of the patch correlations with
@@ -55,16 +55,14 @@ class PretrainingDiagnostics:
         image, report = output.image, output.report
         size = float(len(image.global_embedding))
         self._add("studies", size)
-        for name, value in self.loss(output).items():
-            self._add(f"sum_{name}", float(value) * size)
         swapped = self.loss.pcma(
             report.sentence_embeddings, report.sentence_mask, output.sentence_keys, image.observations.roll(1, 0)
         )
         right = self.loss.pcma(
             report.sentence_embeddings, report.sentence_mask, output.sentence_keys, image.observations
         )
-        self._add("sum_swapped", float(swapped) * size)
-        self._add("sum_right", float(right) * size)
+        self._add("sum_pcma_swapped", float(swapped) * size)
+        self._add("sum_pcma_right", float(right) * size)
         self._add("slots", self._picked_slots(output))
         self._add("slot_sum", image.observations.sum(dim=0))  # (K, D)
         if output.correlation is not None:
@@ -79,12 +77,7 @@ class PretrainingDiagnostics:
         if not sums:
             return {}
         studies = float(sums["studies"])
-        numbers = {
-            ("val_loss" if name == "sum_loss" else f"val_{name[4:]}"): float(value) / studies
-            for name, value in sums.items()
-            if name.startswith("sum_")
-        }
-        numbers["pcma_right"], numbers["pcma_swapped"] = numbers.pop("val_right"), numbers.pop("val_swapped")
+        numbers = {name: float(sums[f"sum_{name}"]) / studies for name in ("pcma_right", "pcma_swapped")}
         numbers["pcma_gap"] = numbers["pcma_swapped"] - numbers["pcma_right"]
         numbers["slot_perplexity"] = _perplexity(sums["slots"])
         # |sum v|^2 counts each pair of images twice and each image with itself once.

@@ -32,6 +32,11 @@ def feature_correlation(tokens: torch.Tensor, *, eps: float = 1e-6) -> torch.Ten
 
 
 def _correlation(rows: torch.Tensor, eps: float) -> torch.Tensor:
+    with torch.autocast(rows.device.type, enabled=False):  # a product of float32 is cast down under autocast
+        return _standard_products(rows, eps)
+
+
+def _standard_products(rows: torch.Tensor, eps: float) -> torch.Tensor:
     centered = rows - rows.mean(dim=2, keepdim=True)
     standard = centered * torch.rsqrt(centered.square().mean(dim=2, keepdim=True) + eps)
     return standard @ standard.transpose(1, 2) / rows.shape[2]
@@ -110,6 +115,7 @@ class CorrelationHead(nn.Module):
         for layer in self.layers:
             patch = layer(patch, memory, memory_key_padding_mask=~attention_mask)
         patch = self.norm(patch)
-        left, right = self.left(patch).float(), self.right(patch).float()
-        product = left @ right.transpose(1, 2) / left.shape[2]  # (B, N, N)
+        left, right = self.left(patch), self.right(patch)
+        with torch.autocast(left.device.type, enabled=False):
+            product = left.float() @ right.float().transpose(1, 2) / left.shape[2]  # (B, N, N)
         return (product + product.transpose(1, 2)) / 2

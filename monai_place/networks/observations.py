@@ -85,12 +85,12 @@ class ObservationExtractor(nn.Module):
             query = layer(query, tokens)
         query = F.normalize(self.to_query(self.query_norm(query)).float(), dim=-1)
         key = F.normalize(self.to_key(values if self.local_keys else tokens).float(), dim=-1)
-        logits = query @ key.transpose(1, 2) / self.attention_temperature  # (B, K, N)
+        logits = (query @ key.transpose(1, 2)).float() / self.attention_temperature  # (B, K, N)
         if self.slot_competition:
             attention = logits.softmax(dim=1) + 1e-6
             attention = attention / attention.sum(dim=2, keepdim=True)
         else:
             attention = logits.softmax(dim=2)
         patch_values = self.to_value(values).float()  # (B, N, D)
-        observations = F.normalize(attention @ patch_values, dim=-1)
+        observations = F.normalize((attention @ patch_values).float(), dim=-1)
         return observations, attention, patch_values
