@@ -163,6 +163,6 @@ def _filled(name: str, side: str | None, zone: str | None, severity: str) -> tup
     if side is None or zone is None:
         return ()
     cells = [(side, zone)]
-    if name == "pleural effusion" and severity == "severe":
+    if name == "pleural effusion" and zone == "lower" and severity == "severe":
         cells.append((side, "middle"))
     return tuple(cells)

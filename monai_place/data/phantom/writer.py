@@ -6,10 +6,10 @@ run leaves none. `monai_place.data.phantom.formats` says how the axes of each fi
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -24,6 +24,7 @@ from monai_place.data.phantom.coco import coco_boxes
 from monai_place.data.phantom.findings import PHANTOM_CLASSES
 from monai_place.data.phantom.formats import SUFFIXES, ImageFormat, encode_image, encode_mask
 from monai_place.data.phantom.study import MIN_SIZE, PhantomStudy, render_study
+from monai_place.data.splits import split_patients
 
 __all__ = ["DATALIST_NAME", "PHANTOM_VERSION", "write_phantom"]
 
@@ -210,17 +211,7 @@ def _write_study(study: PhantomStudy, root: Path, image_format: ImageFormat, bit
 def _split_by_patient(
     records: list[dict[str, Any]], fractions: Sequence[float], seed: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Share the patients out in the order of a hash of their ids, so that the shares are met to within a patient."""
-    studies: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        studies.setdefault(record["patient_id"], []).append(record)
-    order = sorted(studies, key=lambda patient: hashlib.sha256(f"{seed}/{patient}".encode()).digest())
-    bounds = [sum(fractions[: number + 1]) * len(records) for number in range(len(SPLITS))]
-    splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-    placed = 0
-    for patient in order:
-        middle = placed + 0.5 * len(studies[patient])
-        number = next((n for n, bound in enumerate(bounds) if middle < bound), len(SPLITS) - 1)
-        splits[SPLITS[number]] += studies[patient]
-        placed += len(studies[patient])
-    return {split: sorted(part, key=lambda record: record["id"]) for split, part in splits.items()}
+    """Share the studies out, each patient's to one split."""
+    sizes = Counter(record["patient_id"] for record in records)
+    chosen = split_patients(dict.fromkeys(sizes, ""), sizes=sizes, fractions=fractions, seed=seed)
+    return {split: [record for record in records if chosen[record["patient_id"]] == split] for split in SPLITS}
