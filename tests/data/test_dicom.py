@@ -231,10 +231,11 @@ def test_a_voi_lut_with_packed_bytes_is_read_as_bytes(tmp_path: Path) -> None:
     )
 
 
-def test_a_voi_lut_on_signed_pixels_starts_below_zero(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [-512, 65536 - 512])  # as SS, and as US by writers that do not mind
+def test_a_voi_lut_on_signed_pixels_starts_below_zero(tmp_path: Path, first: int) -> None:
     pixels = stored_pixels(10, signed=True)
     entries = np.arange(1024) * 4
-    dataset = dicom(pixels, 10, VOILUTSequence=lut(entries, -512, 12))
+    dataset = dicom(pixels, 10, VOILUTSequence=lut(entries, first, 12))
     np.testing.assert_allclose(read(dataset, tmp_path), (pixels.astype(int) + 512) * 4 / 4095, atol=1e-6)
 
 
