@@ -1,1 +1,58 @@
-"""PLACEPredictor: embed, classify, retrieve and ground from files."""
+"""PLACEPredictor: embed, classify, retrieve and ground from files. Not a medical device."""
+
+from __future__ import annotations
+
+from monai_place.inference.classifier import PLACEFindingClassifier, ScoreMode
+from monai_place.inference.export import (
+    build_classifier,
+    export_backbone,
+    export_classifier,
+    export_onnx,
+    export_torchscript,
+)
+from monai_place.inference.index import EmbeddingIndex, SearchResult
+from monai_place.inference.loading import LoadedPLACE, find_model_folder, load_place
+from monai_place.inference.predictor import PLACEPredictor, load
+from monai_place.inference.prompts import FindingPrompts, PromptSet, builtin_prompt_sets, load_prompts, prompts_for
+from monai_place.inference.results import (
+    Classification,
+    FailedImage,
+    FindingScores,
+    GroundedSentence,
+    ImageEmbeddings,
+)
+from monai_place.inference.text import TextEmbeddings, embed_reports, embed_sentences
+from monai_place.inference.writers import write_findings_csv, write_findings_json, write_overlays
+
+__all__ = [
+    "Classification",
+    "EmbeddingIndex",
+    "FailedImage",
+    "FindingPrompts",
+    "FindingScores",
+    "GroundedSentence",
+    "ImageEmbeddings",
+    "LoadedPLACE",
+    "PLACEFindingClassifier",
+    "PLACEPredictor",
+    "PromptSet",
+    "ScoreMode",
+    "SearchResult",
+    "TextEmbeddings",
+    "build_classifier",
+    "builtin_prompt_sets",
+    "embed_reports",
+    "embed_sentences",
+    "export_backbone",
+    "export_classifier",
+    "export_onnx",
+    "export_torchscript",
+    "find_model_folder",
+    "load",
+    "load_place",
+    "load_prompts",
+    "prompts_for",
+    "write_findings_csv",
+    "write_findings_json",
+    "write_overlays",
+]

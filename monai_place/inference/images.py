@@ -1,0 +1,160 @@
+"""From what a caller hands over, a file or an array, to the network's input; a bad file does not stop the others."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from monai_place.data.radiograph import RadiographError, read_radiograph
+from monai_place.inference.results import FailedImage
+from monai_place.preprocess import PreprocessSpec
+from monai_place.transforms.geometry import FitGeometry, fit_geometry
+from monai_place.transforms.images import image_transforms
+
+__all__ = ["ImageInput", "ImageQueue", "PreparedImage", "image_list", "load_pixels", "prepare_image", "source_names"]
+
+logger = logging.getLogger(__name__)
+
+ImageInput: TypeAlias = str | os.PathLike[str] | npt.NDArray[Any] | torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """An image as the network wants it.
+
+    Args:
+        pixels: (H, W) float32 in [0, 1], as read.
+        tensor: (1, S, S) float32, fitted and normalized.
+        geometry: how one lies on the other.
+    """
+
+    pixels: torch.Tensor
+    tensor: torch.Tensor
+    geometry: FitGeometry
+
+
+def image_list(images: ImageInput | Sequence[ImageInput]) -> list[ImageInput]:
+    """Return a list of images: one image becomes a list of one, an array (B, 1, H, W) one of B.
+
+    Args:
+        images: paths, arrays or tensors.
+    """
+    if isinstance(images, (str, os.PathLike)):
+        return [images]
+    if isinstance(images, (np.ndarray, torch.Tensor)):
+        return list(images) if images.ndim == 4 else [images]
+    return list(images)
+
+
+def source_names(images: Sequence[ImageInput]) -> list[str]:
+    """Name images: files by their path below the folder that they share, others by their place.
+
+    Example:
+        >>> source_names(["/data/a/1.png", "/data/b/1.png", np.zeros((2, 2))])
+        ['a/1.png', 'b/1.png', 'image 2']
+    """
+    paths = {i: Path(image).absolute() for i, image in enumerate(images) if isinstance(image, (str, os.PathLike))}
+    root = os.path.commonpath([path.parent for path in paths.values()]) if paths else ""
+    return [paths[i].relative_to(root).as_posix() if i in paths else f"image {i}" for i in range(len(images))]
+
+
+def load_pixels(image: ImageInput) -> torch.Tensor:
+    """Return the pixels (H, W), float32 in [0, 1].
+
+    Args:
+        image: a DICOM, NIfTI, PNG or JPEG file; or (H, W) or (1, H, W), floating point in [0, 1].
+
+    Raises:
+        RadiographError: the file cannot be used.
+        TypeError: an array is not floating point.
+        ValueError: an array has another shape, another range, or a value that is not finite.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return torch.from_numpy(read_radiograph(image)[0])
+    values = torch.as_tensor(image)
+    if not values.is_floating_point():
+        raise TypeError(f"an image must be floating point in [0, 1], got {values.dtype}; divide by its largest value")
+    if values.ndim == 3 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim != 2 or not values.numel():
+        raise ValueError(f"an image must be (H, W) or (1, H, W), got {tuple(values.shape)}; one channel, rows first")
+    values = values.detach().cpu().float()
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 1):  # false for NaN, too
+        raise ValueError(f"an image must lie in [0, 1] and be finite, got {low:g} to {high:g}")
+    return values
+
+
+def prepare_image(image: ImageInput, spec: PreprocessSpec) -> PreparedImage:
+    """Load, fit and normalize one image, by the transforms of training.
+
+    Args:
+        image: see `load_pixels`.
+        spec: the preprocessing of the weights.
+    """
+    pixels = load_pixels(image)
+    data: dict[Any, Any] = {"image": pixels[None]}
+    for step in image_transforms(spec)[1:]:  # all but the loading
+        data = step(data)
+    geometry = fit_geometry(pixels.shape[0], pixels.shape[1], spec.image_size, spec.resize_rule)
+    return PreparedImage(pixels, data["image"], geometry)
+
+
+class ImageQueue:
+    """Iterates over batches of a list of images, and gathers the files that could not be used in `failed`.
+
+    Args:
+        images: files, arrays or tensors.
+        spec: the preprocessing of the weights.
+        batch_size: images at a time.
+
+    Raises:
+        ValueError: `batch_size` is below 1.
+    """
+
+    def __init__(
+        self, images: ImageInput | Sequence[ImageInput], spec: PreprocessSpec, *, batch_size: int = 16
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+        self.images = image_list(images)
+        self.names = source_names(self.images)
+        self.spec = spec
+        self.batch_size = batch_size
+        self.failed: list[FailedImage] = []
+
+    def __iter__(self) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Yield the places of the images of a batch, and the batch (B, 1, S, S)."""
+        self.failed.clear()
+        places: list[int] = []
+        tensors: list[torch.Tensor] = []
+        for place, image in enumerate(self.images):
+            tensor = self._tensor(place, image)
+            if tensor is not None:
+                places.append(place)
+                tensors.append(tensor)
+            if tensors and (len(tensors) == self.batch_size or place == len(self.images) - 1):
+                yield places, torch.stack(tensors)
+                places, tensors = [], []
+
+    def _tensor(self, place: int, image: ImageInput) -> torch.Tensor | None:
+        if not isinstance(image, (str, os.PathLike)):
+            return prepare_image(image, self.spec).tensor  # a wrong array is the caller's mistake, not a bad file
+        try:
+            return prepare_image(image, self.spec).tensor
+        except RadiographError as error:
+            reason = str(error)
+        except Exception as error:
+            # A decoder may fail in ways of its own; its message may hold what a tag says.
+            reason = f"{Path(image).name}: cannot be read ({type(error).__name__})"
+        logger.warning("%s", reason)
+        self.failed.append(FailedImage(place, self.names[place], reason))
+        return None
