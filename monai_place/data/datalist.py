@@ -224,7 +224,7 @@ def check_records(records: Iterable[Any], split: str, name: str) -> None:
 
 def parse_datalist(path: str | os.PathLike[str]) -> Datalist:
     """Read the file and check its head, not the records: `verify_datalist` reports those all at once."""
-    path = Path(path)
+    path = Path(path).absolute()  # the root must not move with the working folder
     content = _read_json(path)
     if not isinstance(content, Mapping):
         raise DatalistError(f"{path.name}: a datalist is a JSON object, got {type(content).__name__}")

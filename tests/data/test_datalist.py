@@ -76,9 +76,11 @@ def test_records_iterate_by_split_with_their_index(tmp_path: Path) -> None:
 
 def test_root_is_resolved_against_the_folder_of_the_datalist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lists").mkdir()
-    path = write(tmp_path / "lists", image_root="../images")
+    write(tmp_path / "lists", image_root="../images")
+    monkeypatch.chdir(tmp_path)
+    datalist = read_datalist("lists/datalist.json")
     monkeypatch.chdir("/")
-    assert read_datalist(path).root == tmp_path / "images"
+    assert datalist.root == tmp_path / "images"
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 MASKS = Path("annotations/lungVAE-masks")
 BOXES = Path("annotations/imageannotation_ai_lung_bounding_boxes.json")
 COLUMNS = ("patientid", "finding", "view", "modality", "filename", "clinical_notes")
-FRONTAL_VIEWS = ("PA", "AP", "AP Supine")
+FRONTAL_VIEWS = ("PA", "AP", "AP Supine", "AP Erect")
 
 Row = dict[str, str]
 Size = tuple[int, int]  # height, width
