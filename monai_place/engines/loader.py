@@ -1,0 +1,112 @@
+"""The data loader of studies, made so that the order and the random numbers can be replayed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from monai_place.engines.sampling import StudySampler
+from monai_place.transforms.collate import collate_studies
+
+__all__ = ["study_loader"]
+
+
+def study_loader(
+    dataset: Dataset[Any],
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    drop_last: bool | None = None,
+    seed: int = 0,
+    num_workers: int = 0,
+    persistent_workers: bool = False,
+    prefetch_factor: int | None = None,
+    pin_memory: bool = False,
+    timeout_s: float = 0,
+    collate_fn: Callable[[list[Any]], Any] = collate_studies,
+    rank: int | None = None,
+    world_size: int | None = None,
+) -> DataLoader[Any]:
+    """Return a loader whose batches are a function of the seed, the epoch and the position.
+
+    Args:
+        dataset: a `StudyDataset`, or one that takes `(epoch, index)`.
+        batch_size: studies per batch and rank.
+        shuffle: True for training.
+        drop_last: leave out the last, smaller batch; by default what `shuffle` is: contrastive losses change with the
+            batch's size, and evaluation counts every study.
+        seed: of the order.
+        num_workers: worker processes; 0 prepares the studies in this one. The batches are the same.
+        persistent_workers: keep the workers from epoch to epoch. Starting them anew takes a moment each epoch; kept
+            ones make torch wait 5 seconds for each when a trainer is thrown away (its references form a circle, in
+            which the workers' queues are closed first).
+        prefetch_factor: batches that each worker prepares ahead; torch's default is 2.
+        pin_memory: for faster copies to a GPU.
+        timeout_s: how long to wait for a batch of a worker before it is an error; 0 waits without end.
+        collate_fn: makes a batch of a list of studies.
+        rank: see `StudySampler`.
+        world_size: see `StudySampler`.
+
+    Raises:
+        ValueError: not even one batch would come out.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    drop_last = shuffle if drop_last is None else drop_last
+    sampler = StudySampler(
+        dataset,  # type: ignore[arg-type]  # map-style datasets have a length; torch's base class does not say so
+        seed=seed,
+        shuffle=shuffle,
+        drop_last=drop_last,
+        rank=rank,
+        world_size=world_size,
+    )
+    if len(sampler) < (batch_size if drop_last else 1):
+        raise ValueError(
+            f"batch_size {batch_size} leaves no batch of {len(sampler)} studies per rank ({sampler.length} studies, "
+            f"world size {sampler.num_replicas}, drop_last={drop_last})"
+        )
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=drop_last,
+        num_workers=num_workers,
+        persistent_workers=persistent_workers,
+        prefetch_factor=prefetch_factor,
+        pin_memory=pin_memory,
+        timeout=timeout_s,
+        collate_fn=collate_fn,
+        worker_init_fn=_leave_signals_to_parent,
+        # A loader draws a seed for its workers each epoch. From its own generator, so that the global one (dropout)
+        # does not depend on how often the loader was started.
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def _leave_signals_to_parent(_worker: int) -> None:
+    """Let a worker outlive the signal that asks its whole process group to stop.
+
+    Schedulers and terminals send SIGTERM and SIGINT to every process. If the workers died of it, torch would raise in
+    the middle of the step which `PreemptionHandler` wants to finish. The parent's own SIGTERM still ends the worker.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):  # macOS and Windows cannot tell who sent a signal
+        return
+    # The handler may be the parent's, inherited by fork; blocked signals reach only the thread that waits for them.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    while True:
+        sender = signal.sigwaitinfo({signal.SIGTERM}).si_pid
+        if sender == parent or os.getppid() != parent:
+            os._exit(0)
