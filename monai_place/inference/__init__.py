@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from monai_place.inference.classifier import PLACEFindingClassifier, ScoreMode
+from monai_place.inference.collect import CollectedStudies, GroundingRow, collect_studies, fit_location_prior
+from monai_place.inference.evaluate import evaluate_place, evaluate_studies
 from monai_place.inference.export import (
     build_classifier,
     export_backbone,
@@ -13,6 +15,7 @@ from monai_place.inference.export import (
 from monai_place.inference.index import EmbeddingIndex, SearchResult
 from monai_place.inference.loading import LoadedPLACE, find_model_folder, load_place
 from monai_place.inference.predictor import PLACEPredictor, load
+from monai_place.inference.probe import linear_probe_auroc
 from monai_place.inference.prompts import FindingPrompts, PromptSet, builtin_prompt_sets, load_prompts, prompts_for
 from monai_place.inference.results import (
     Classification,
@@ -26,11 +29,13 @@ from monai_place.inference.writers import write_findings_csv, write_findings_jso
 
 __all__ = [
     "Classification",
+    "CollectedStudies",
     "EmbeddingIndex",
     "FailedImage",
     "FindingPrompts",
     "FindingScores",
     "GroundedSentence",
+    "GroundingRow",
     "ImageEmbeddings",
     "LoadedPLACE",
     "PLACEFindingClassifier",
@@ -41,13 +46,18 @@ __all__ = [
     "TextEmbeddings",
     "build_classifier",
     "builtin_prompt_sets",
+    "collect_studies",
     "embed_reports",
     "embed_sentences",
+    "evaluate_place",
+    "evaluate_studies",
     "export_backbone",
     "export_classifier",
     "export_onnx",
     "export_torchscript",
     "find_model_folder",
+    "fit_location_prior",
+    "linear_probe_auroc",
     "load",
     "load_place",
     "load_prompts",

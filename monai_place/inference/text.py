@@ -12,7 +12,7 @@ from monai_place.data.tokens import ReportTokenizer
 from monai_place.networks import PLACEModel
 from monai_place.transforms.collate import collate_studies
 
-__all__ = ["TextEmbeddings", "embed_reports", "embed_sentences"]
+__all__ = ["TextEmbeddings", "embed_reports", "embed_sentence_lists", "embed_sentences"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def embed_reports(
     """
     if isinstance(texts, str):
         raise TypeError("texts must be a list of texts, got one text")
-    return _embed(model, tokenizer, [report_sentences(text) for text in texts], batch_size)
+    split = [report_sentences(text) for text in texts]
+    return embed_sentence_lists(model, tokenizer, split, batch_size=batch_size)
 
 
 def embed_sentences(
@@ -71,16 +72,25 @@ def embed_sentences(
         raise TypeError("sentences must be a list of texts, got one text")
     if blank := [index for index, sentence in enumerate(sentences) if not sentence.strip()]:
         raise ValueError(f"sentences {blank} are blank")
-    embedded = _embed(model, tokenizer, [[sentence] for sentence in sentences], batch_size)
+    alone = [[sentence] for sentence in sentences]
+    embedded = embed_sentence_lists(model, tokenizer, alone, batch_size=batch_size)
     width = model.config.joint_dim
     rows = embedded.sentences or (embedded.reports.new_zeros(0, width),)
     return embedded.reports, torch.cat(rows)
 
 
 @torch.no_grad()
-def _embed(
-    model: PLACEModel, tokenizer: ReportTokenizer, reports: Sequence[Sequence[str]], batch_size: int
+def embed_sentence_lists(
+    model: PLACEModel, tokenizer: ReportTokenizer, reports: Sequence[Sequence[str]], *, batch_size: int = 32
 ) -> TextEmbeddings:
+    """Embed reports that are split already, each sentence in the context of its report.
+
+    Args:
+        model: in evaluation mode.
+        tokenizer: that of the model.
+        reports: sentences of each report, none blank.
+        batch_size: reports at a time.
+    """
     device = model.log_temperature.device
     embeddings, sentences, texts = [torch.zeros(0, model.config.joint_dim)], [], []
     for begin in range(0, len(reports), batch_size):

@@ -1,0 +1,83 @@
+"""Linear probe: what a logistic regression makes of frozen features."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from monai_place.metrics.bootstrap import BootstrapInterval
+from monai_place.metrics.zeroshot import zero_shot_intervals
+
+__all__ = ["linear_probe_auroc"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def linear_probe_auroc(
+    train_features: torch.Tensor,
+    train_labels: torch.Tensor,
+    test_features: torch.Tensor,
+    test_labels: torch.Tensor,
+    fraction: float = 1.0,
+    *,
+    findings: list[str] | None = None,
+    inverse_regularization: float = 0.1,
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict[str, BootstrapInterval]:
+    """Train one logistic regression a finding on standardized features, and return its AUROC on the test split.
+
+    A share of the training studies is a prefix of one seeded order, so that a smaller share lies inside a larger one.
+
+    Args:
+        train_features: (B, E).
+        train_labels: (B, C) of 0, 1, NaN (not known).
+        test_features: (B', E).
+        test_labels: (B', C).
+        fraction: share of the training studies used, in (0, 1].
+        findings: names of the classes; numbers where None.
+        inverse_regularization: C of scikit-learn's LogisticRegression.
+        bootstrap: resamples of the test studies.
+        seed: of the order of the training studies, and of the bootstrap.
+
+    Returns:
+        By finding, and their mean as `macro`. A finding of which the training share holds one class only gets chance,
+        0.5, since nothing can be learnt of it.
+
+    Raises:
+        ValueError: shapes do not fit, or `fraction` is out of its range.
+
+    Example:
+        >>> features = torch.linspace(-1, 1, 20)[:, None]
+        >>> labels = (features > 0).float()
+        >>> linear_probe_auroc(features, labels, features, labels, bootstrap=10)["macro"].value
+        1.0
+    """
+    from sklearn.preprocessing import StandardScaler
+
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction is {fraction}, expected 0 < fraction <= 1")
+    x, y, test_x = (part.detach().cpu().double().numpy() for part in (train_features, train_labels, test_features))
+    if len(x) != len(y) or len(test_x) != len(test_labels) or x.shape[1:] != test_x.shape[1:]:
+        shapes = [tuple(part.shape) for part in (train_features, train_labels, test_features, test_labels)]
+        raise ValueError(f"features and labels {shapes} must be (B, E), (B, C), (B', E), (B', C)")
+    order = np.random.default_rng(seed).permutation(len(x))[: max(1, math.ceil(fraction * len(x)))]
+    scaler = StandardScaler().fit(x[order])
+    x, y, test_x = scaler.transform(x[order]), y[order], scaler.transform(test_x)
+    scores = np.stack([_fit(x, column, test_x, inverse_regularization) for column in y.T], axis=1)
+    return zero_shot_intervals(scores, test_labels, findings=findings, resamples=bootstrap, seed=seed)
+
+
+def _fit(x: Floats, labels: Floats, test_x: Floats, inverse_regularization: float) -> Floats:
+    """Return the decision values (B',) of one finding."""
+    from sklearn.linear_model import LogisticRegression
+
+    known = ~np.isnan(labels)
+    if len(np.unique(labels[known])) < 2:
+        return np.zeros(len(test_x))
+    model = LogisticRegression(C=inverse_regularization, max_iter=5000)
+    decision: Floats = model.fit(x[known], labels[known]).decision_function(test_x)
+    return decision
