@@ -163,10 +163,7 @@ class PLACEModel(nn.Module):
     def set_grad_checkpointing(self, *, enable: bool = True) -> None:
         """Trade time for memory in both encoders (timm's protocol)."""
         self.image_encoder.set_grad_checkpointing(enable=enable)
-        if enable:
-            self.report_encoder.bert.gradient_checkpointing_enable({"use_reentrant": False})
-        else:
-            self.report_encoder.bert.gradient_checkpointing_disable()
+        self.report_encoder.set_grad_checkpointing(enable=enable)
 
     def _image_features(self, image: torch.Tensor) -> tuple[ImageFeatures, torch.Tensor]:
         """Return the features and the tokens that the correlation head reads."""

@@ -69,6 +69,15 @@ class ReportEncoder(nn.Module):
             raise ValueError(f"input_ids has {input_ids.shape[1]} tokens, expected at most {longest}")
         return self.bert(input_ids=input_ids, attention_mask=attention_mask.long()).last_hidden_state
 
+    def set_grad_checkpointing(self, *, enable: bool = True) -> None:
+        """Trade time for memory in the layers (timm's protocol)."""
+        # transformers 5.23 renamed these methods, and the old names warn.
+        kind = "activation" if hasattr(self.bert, "activation_checkpointing_enable") else "gradient"
+        if enable:
+            getattr(self.bert, f"{kind}_checkpointing_enable")({"use_reentrant": False})
+        else:
+            getattr(self.bert, f"{kind}_checkpointing_disable")()
+
 
 def pool_sentences(token_states: torch.Tensor, sentence_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean of the token states of each sentence, at a cost that does not grow with the number of sentences.
