@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 
@@ -30,6 +32,7 @@ CORE = [
     "scikit-learn>=1.5",
     "pandas>=2.2",
     "matplotlib>=3.9",
+    "jinja2>=3.1",
     "ftfy>=6.3",
     "jsonschema>=4.23",
     "typer>=0.15",
@@ -62,6 +65,17 @@ EXTRAS = {
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 
+
+class BuildWithBundles(build_py):
+    """Put the MONAI bundles beside the modules of a wheel; an editable install finds them in the checkout."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "monai_place" / "bundles"
+            shutil.copytree(ROOT / "bundles", target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("models"))
+
+
 setup(
     name="monai-place",
     version="0.1.0",
@@ -72,6 +86,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["monai_place", "monai_place.*"]),
     package_data={"monai_place": ["py.typed", "**/*.json", "visualize/templates/*"]},
+    cmdclass={"build_py": BuildWithBundles},
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["monai-place=monai_place.cli:main"]},
