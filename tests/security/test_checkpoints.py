@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import BertConfig, BertModel
 
+from monai_place.inference import load_place
 from monai_place.weights import WeightsError, read_state_dict
+from tests.support.models import save_tiny_place, tiny_place
 
 
 class Call:
@@ -235,3 +238,43 @@ def test_a_file_that_holds_anything_but_tensors_by_name_is_refused(tmp_path, con
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(WeightsError, match="expected a"):
         read_state_dict(tmp_path / "weights.pt")
+
+
+BERT = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 40}
+
+
+def test_a_folder_with_safetensors_and_a_malicious_bin_is_read_from_the_safetensors(tmp_path):
+    marker = tmp_path / "marker"
+    bert = BertModel(BertConfig(**BERT), add_pooling_layer=False)
+    bert.save_pretrained(tmp_path / "bert")
+    torch.save({"payload": touch(marker)}, tmp_path / "bert" / "pytorch_model.bin")
+    model = tiny_place(report_name=str(tmp_path / "bert"))
+    expected = bert.embeddings.word_embeddings.weight
+    assert torch.equal(model.report_encoder.bert.embeddings.word_embeddings.weight, expected)
+    assert not marker.exists()
+
+
+def test_a_folder_with_a_malicious_bin_alone_is_refused(tmp_path):
+    marker = tmp_path / "marker"
+    BertConfig(**BERT).save_pretrained(tmp_path / "bert")
+    torch.save({"payload": touch(marker)}, tmp_path / "bert" / "pytorch_model.bin")
+    with pytest.raises(Exception, match=r"(?i)weights.?only|safetensors|unsupported"):
+        tiny_place(report_name=str(tmp_path / "bert"))
+    assert not marker.exists()
+
+
+def test_a_malicious_file_of_image_weights_is_refused(tmp_path):
+    marker = tmp_path / "marker"
+    torch.save({"cls_token": torch.zeros(1), "payload": touch(marker)}, tmp_path / "image.pt")
+    with pytest.raises(Exception, match=r"(?i)weights.?only|system"):
+        tiny_place(stem="patch", image_weights=str(tmp_path / "image.pt"))
+    assert not marker.exists()
+
+
+def test_a_model_folder_with_a_malicious_state_dict_is_refused(tmp_path):
+    marker = tmp_path / "marker"
+    save_tiny_place(tmp_path / "model")
+    torch.save({"payload": touch(marker)}, tmp_path / "model" / "model.pt")
+    with pytest.raises(WeightsError, match=r"model\.pt.*system"):
+        load_place(tmp_path / "model")
+    assert not marker.exists()
