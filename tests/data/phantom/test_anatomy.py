@@ -77,6 +77,11 @@ def test_a_rotation_turns_the_body_clockwise() -> None:
     assert center(left)[0] < center(right)[0] - 4
 
 
+def test_a_rotation_keeps_lengths_and_angles() -> None:
+    turned, straight = draw(rotation=0.1), draw()
+    np.testing.assert_allclose(turned.u**2 + turned.v**2, straight.u**2 + straight.v**2, atol=1e-5)
+
+
 def test_a_body_is_the_same_picture_at_every_size() -> None:
     small, large = draw(size=64), draw(size=192)
     blocks = large.lung.reshape(64, 3, 64, 3).mean(axis=(1, 3))
