@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,13 @@ def test_progress_counts_every_study(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_phantom(tmp_path, studies=9, size=48, seed=0, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(8, 9), (9, 9)]
+
+
+def test_a_study_of_224_pixels_costs_at_most_60_ms_of_one_core(tmp_path: Path) -> None:
+    render_study(0, 0, size=224)  # fills the caches
+    start = time.process_time()
+    write_phantom(tmp_path, studies=10, size=224, seed=0)
+    assert (time.process_time() - start) / 10 < 0.06
 
 
 def test_one_study_is_a_data_set(tmp_path: Path) -> None:
