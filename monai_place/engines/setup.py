@@ -71,5 +71,5 @@ def fast_autocast(device: torch.device | str) -> bool:
     """
     if torch.device(device).type != "cpu":
         return True
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # from torch 2.11 on
     return bool(capabilities.get("amx_bf16", False))

@@ -55,7 +55,8 @@ class CorrelationHead(nn.Module):
         patches: N, for the position embedding of hidden patches.
         depth: decoder layers.
         heads: attention heads.
-        mask_ratio: share of the patch tokens that are hidden in training, so that the report has something to add.
+        mask_ratio: share of the patch tokens that are hidden, so that the report has something to add: at random in
+            training, always the same ones in evaluation, where what is measured must be what was trained.
 
     Raises:
         ValueError: the heads do not share out the width.
@@ -107,8 +108,8 @@ class CorrelationHead(nn.Module):
     def forward(self, tokens: torch.Tensor, token_states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return the predicted deviation from the mean correlation; shapes as in the class."""
         patch = self.from_patch(tokens)
-        if self.mask_token is not None and self.training:
-            hidden = torch.rand(patch.shape[:2], device=patch.device) < self.mask_ratio  # (B, N)
+        if self.mask_token is not None:
+            hidden = self._hidden(patch) < self.mask_ratio  # (B, N)
             patch = torch.where(hidden.unsqueeze(-1), self.mask_token.to(patch.dtype), patch)
         patch = patch + self.position
         memory = self.from_report(token_states)
@@ -119,3 +120,10 @@ class CorrelationHead(nn.Module):
         with torch.autocast(left.device.type, enabled=False):
             product = left.float() @ right.float().transpose(1, 2) / left.shape[2]  # (B, N, N)
         return (product + product.transpose(1, 2)) / 2
+
+    def _hidden(self, patch: torch.Tensor) -> torch.Tensor:
+        """Draw a number in [0, 1) for each patch (B, N)."""
+        if self.training:
+            return torch.rand(patch.shape[:2], device=patch.device)
+        fixed = torch.Generator().manual_seed(0)
+        return torch.rand(patch.shape[:2], generator=fixed).to(patch.device)

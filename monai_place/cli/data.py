@@ -1,0 +1,89 @@
+"""Commands that make and check data: phantom, prepare, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_place.cli.common import FAILED, clean_errors, parse_settings, print_json, progress_bar
+
+__all__ = ["register"]
+
+
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    studies: Annotated[int, typer.Option(help="Number of studies.", min=1)] = 1000,
+    size: Annotated[int, typer.Option(help="Side of the images in pixels.", min=48)] = 224,
+    seed: Annotated[int, typer.Option(help="Seed of the data set.", min=0)] = 0,
+    image_format: Annotated[str, typer.Option("--format", help="png, dicom or nifti.")] = "png",
+    workers: Annotated[int, typer.Option(help="Processes that render.", min=0)] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set that is there.")] = False,  # noqa: FBT002
+) -> None:
+    """Write a synthetic data set: radiographs, reports, labels, masks and boxes."""
+    from monai_place.data.phantom import write_phantom
+
+    if image_format not in ("png", "dicom", "nifti"):
+        raise typer.BadParameter(f"{image_format!r} is not one of png, dicom, nifti", param_hint="--format")
+    with clean_errors(), progress_bar("phantom") as progress:
+        path = write_phantom(
+            out,
+            studies=studies,
+            size=size,
+            seed=seed,
+            image_format=image_format,  # type: ignore[arg-type]  # checked above
+            workers=workers,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    typer.echo(path)
+
+
+def prepare(
+    source: Annotated[str, typer.Argument(help="Name of the data set, such as covid19-cxr.")],
+    src: Annotated[Path, typer.Argument(help="Folder of the data set as its publisher laid it out.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the datalist.")],
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Option of the data set, as key=value; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Turn a public data set into a datalist, and say what was left out and why."""
+    from monai_place.data.sources import SOURCES, prepare_source
+
+    if source not in SOURCES:
+        raise typer.BadParameter(f"unknown data set {source!r}; known: {sorted(SOURCES)}", param_hint="SOURCE")
+    with clean_errors():
+        report = prepare_source(source, src, out, **parse_settings(setting or []))
+    if as_json:
+        print_json(report.to_dict())
+        return
+    typer.echo(report)
+    typer.echo(report.datalist)
+
+
+def verify(
+    datalist: Annotated[Path, typer.Argument(help="The datalist.")],
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Decode every image and mask.")] = True,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="Print the faults as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Find every fault of a datalist in one pass; exit code 1 if there is one."""
+    from monai_place.data.verify import verify_datalist
+
+    with clean_errors(), progress_bar("verify") as progress:
+        faults = verify_datalist(datalist, images=images, progress=progress)
+    if as_json:
+        print_json([vars(fault) for fault in faults])
+    else:
+        for fault in faults:
+            typer.echo(f"{fault.split}\t{fault.record_id}\t{fault.key}\t{fault.message}")
+        typer.echo(f"{len(faults)} faults" if faults else "no fault found", err=True)
+    if faults:
+        raise typer.Exit(FAILED)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (phantom, prepare, verify):
+        app.command()(command)

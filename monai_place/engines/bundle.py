@@ -1,0 +1,118 @@
+"""The MONAI bundle `place`: where it is, how a run becomes a bundle of its own, how it is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_place.atomic import write_json_atomic
+
+__all__ = ["bundle_folder", "bundle_run_command", "new_bundle", "read_run_settings", "run_bundle"]
+
+SETTINGS = "run.json"
+PARTS = ("configs", "docs", "LICENSE")
+
+
+def bundle_folder(name: str = "place") -> Path:
+    """Return the folder of a bundle that comes with the package: beside it in a clone, inside it when installed.
+
+    Args:
+        name: of the bundle.
+
+    Raises:
+        FileNotFoundError: there is no such bundle.
+
+    Example:
+        >>> (bundle_folder() / "configs" / "train.json").is_file()
+        True
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "bundles" / name, package.parent / "bundles" / name):
+        if (folder / "configs" / "metadata.json").is_file():
+            return folder
+    raise FileNotFoundError(f"there is no bundle {name!r} in this installation of monai-place")
+
+
+def new_bundle(folder: str | os.PathLike[str]) -> Path:
+    """Make `folder` a bundle: copies of the configs, docs and license. Weights come from training.
+
+    Args:
+        folder: made where it is missing. A bundle that is there keeps its configs, so that a resumed run is the same.
+
+    Raises:
+        FileExistsError: `folder` holds files of something else.
+    """
+    folder = Path(folder)
+    if (folder / "configs" / "train.json").is_file():
+        return folder
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder.name!r} is not empty and is no run; choose a new folder")
+    source = bundle_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in reversed(PARTS):  # the configs last: with them it is a run
+        if (source / part).is_dir():
+            shutil.copytree(source / part, folder / part, copy_function=shutil.copyfile)
+        else:
+            shutil.copyfile(source / part, folder / part)
+    return folder
+
+
+def read_run_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what the run in `folder` was started with.
+
+    Raises:
+        FileNotFoundError: there is no run.
+    """
+    path = Path(folder) / SETTINGS
+    if not path.is_file():
+        raise FileNotFoundError(f"{Path(folder).name!r} holds no run ({SETTINGS}) to resume")
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
+def bundle_run_command(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> str:
+    """Return the shell command that does what `run_bundle` does.
+
+    Args:
+        folder: of the run.
+        settings: of the run.
+
+    Example:
+        >>> bundle_run_command("RUN", {"lr": 0.001})
+        'python -m monai.bundle run --config_file RUN/configs/train.json --bundle_root RUN --lr 0.001'
+    """
+    folder = Path(folder)
+    words = ["python", "-m", "monai.bundle", "run", "--config_file", str(folder / "configs" / "train.json")]
+    words += ["--bundle_root", str(folder)]
+    for key, value in settings.items():
+        words += [f"--{key}", value if isinstance(value, str) else json.dumps(value)]
+    return shlex.join(words)
+
+
+def run_bundle(folder: str | os.PathLike[str], settings: Mapping[str, Any], *, config: str = "train.json") -> None:
+    """Run a config of the bundle in `folder` in this process, as `python -m monai.bundle run` does.
+
+    Args:
+        folder: of the run, see `new_bundle`.
+        settings: overrides of the config; kept in `run.json`, without `resume`.
+        config: file in the bundle's `configs`.
+
+    Raises:
+        Exception: what the run raised, without the wrapping of MONAI's parser, which hides it.
+    """
+    import monai.bundle
+
+    folder = Path(folder)
+    write_json_atomic(folder / SETTINGS, {key: value for key, value in settings.items() if key != "resume"})
+    try:
+        monai.bundle.run(config_file=[str(folder / "configs" / config)], bundle_root=str(folder), **settings)
+    except RuntimeError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None and str(cause).startswith("Failed to evaluate"):
+            cause = cause.__cause__
+        raise cause from None
