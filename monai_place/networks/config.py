@@ -37,8 +37,8 @@ class PLACEConfig:
         extractor_heads: attention heads of these layers.
         value_level: the ViT block after which the read-out takes its values, counted from 1; 0 is the patch embedding,
             -1 the last block. Early tokens are local, which is what makes the attention a map of places.
-        local_keys: the read-out's attention looks for places by the tokens of `value_level`, too, and not by those of the
-            last block.
+        local_keys: the read-out's attention looks for places by the tokens of `value_level`, too, instead of those of
+            the last block.
         slot_competition: share of the patches among the queries (slots), as in slot attention, before each query
             normalizes over the patches.
         attention_temperature: divides the read-out's cosines; smaller is sharper.

@@ -125,5 +125,6 @@ class CorrelationHead(nn.Module):
         """Draw a number in [0, 1) for each patch (B, N)."""
         if self.training:
             return torch.rand(patch.shape[:2], device=patch.device)
+        # One draw for all studies: what is measured of a study must not depend on its place in the batch.
         fixed = torch.Generator().manual_seed(0)
-        return torch.rand(patch.shape[:2], generator=fixed).to(patch.device)
+        return torch.rand(patch.shape[1], generator=fixed).to(patch.device).expand(patch.shape[:2])

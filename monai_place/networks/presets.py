@@ -15,6 +15,7 @@ PRESETS: dict[str, PLACEConfig] = {
         image_size=128,
         image_kwargs={"embed_dim": 192, "depth": 4, "num_heads": 3},
         stem="conv",
+        image_pool="mean",
         report_width=128,
         report_depth=2,
         report_heads=2,
@@ -22,6 +23,7 @@ PRESETS: dict[str, PLACEConfig] = {
         report_pool="mean",
         joint_dim=128,
         queries=16,
+        value_level=1,
     ),
     "place_small": PLACEConfig(
         image_arch="vit_small_patch16_224",
@@ -30,6 +32,7 @@ PRESETS: dict[str, PLACEConfig] = {
         report_heads=6,
         joint_dim=128,
         queries=16,
+        value_level=4,
     ),
     # The real recipe: ViT-B/16 and a clinical BERT (weights by name or local folder).
     "place_base": PLACEConfig(
@@ -40,6 +43,7 @@ PRESETS: dict[str, PLACEConfig] = {
         queries=32,
         extractor_depth=2,
         extractor_heads=8,
+        value_level=4,
         correlation_dim=256,
     ),
 }
