@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from monai_place.visualize.estimates import as_estimate, format_number
 from monai_place.visualize.figures import add_text, cut, new_figure, new_grid, panel_columns, style_axes, tick_sparsely
@@ -134,6 +133,7 @@ def plot_linear_probe(results: Mapping[str, Mapping[Any, Any]], *, width: float 
     figure = new_figure(width, 250)
     axes = figure.add_subplot()
     style_axes(axes, x_label="share of training labels", y_label="macro AUROC")
+    tick_sparsely(axes)
     for number, (name, line) in enumerate(results.items()):
         color = LIGHT[("blue", "muted", "orange", "teal")[number % 4]]
         points = sorted((shares.index(float(share)), as_estimate(value)) for share, value in line.items())
@@ -155,7 +155,6 @@ def plot_linear_probe(results: Mapping[str, Mapping[Any, Any]], *, width: float 
     axes.set_xticks(range(len(shares)), [f"{100 * share:g} %" for share in shares])
     room = 24 + 7 * min(_MOST_NAME, max(len(str(name)) for name in results))  # pixels for the names behind the lines
     axes.set_xlim(-0.3, len(shares) - 1 + (len(shares) - 0.7) * room / max(60, width - 60 - room))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
     return figure
 
 

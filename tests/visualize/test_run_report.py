@@ -205,6 +205,7 @@ def test_texts_of_reports_are_not_shown_unless_asked_for(report, studies):
     for study in studies:
         assert not any(sentence.text in html for sentence in study.sentences)
     assert "(text not shown)" in html
+    assert "similarity of each. Texts of reports are not shown." in Page(html).text
     assert "(sentence not shown)" in html
 
 
