@@ -15,7 +15,7 @@ from monai_place.inference.export import (
 from monai_place.inference.index import EmbeddingIndex, SearchResult
 from monai_place.inference.loading import LoadedPLACE, find_model_folder, load_place
 from monai_place.inference.predictor import PLACEPredictor, load
-from monai_place.inference.probe import linear_probe_auroc
+from monai_place.inference.probe import linear_probe_auroc, probe_features
 from monai_place.inference.prompts import FindingPrompts, PromptSet, builtin_prompt_sets, load_prompts, prompts_for
 from monai_place.inference.results import (
     Classification,
@@ -61,6 +61,7 @@ __all__ = [
     "load",
     "load_place",
     "load_prompts",
+    "probe_features",
     "prompts_for",
     "write_findings_csv",
     "write_findings_json",

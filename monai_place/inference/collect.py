@@ -17,6 +17,7 @@ from monai_place.data.tokens import EncodedReport
 from monai_place.engines.diagnostics import PretrainingDiagnostics
 from monai_place.inference.export import build_classifier
 from monai_place.inference.images import ImageQueue
+from monai_place.inference.labels import label_table
 from monai_place.inference.loading import LoadedPLACE
 from monai_place.inference.predictor import map_on_picture
 from monai_place.inference.results import FailedImage
@@ -128,7 +129,7 @@ def collect_studies(
     if not records:
         raise ValueError("records is empty; an evaluation needs at least one study")
     names = loaded.classes if classes is None else tuple(classes)
-    labels = _labels(records, names)
+    labels = label_table(records, names)
     model, device = loaded.model, loaded.model.log_temperature.device
     classifier = build_classifier(loaded, names) if names else None
     diagnostics = PretrainingDiagnostics(
@@ -186,21 +187,6 @@ def collect_studies(
         failed=tuple(queue.failed),
         reports_cut=reports_cut,
     )
-
-
-def _labels(records: Sequence[Record], classes: Sequence[str]) -> torch.Tensor:
-    rows = []
-    for index, record in enumerate(records):
-        label = record.get("label")
-        if label is None:
-            label = [None] * len(classes)
-        if len(label) != len(classes):
-            raise ValueError(
-                f"record {record.get('id', index)!r} has {len(label)} labels, there are {len(classes)} classes; "
-                "pass the classes of its datalist"
-            )
-        rows.append([float("nan") if value is None else float(value) for value in label])
-    return torch.tensor(rows, dtype=torch.float32).reshape(len(records), len(classes))
 
 
 def _batch(

@@ -1,19 +1,65 @@
-"""Linear probe: what a logistic regression makes of frozen features."""
+"""Linear probe: frozen features of images, and what a logistic regression makes of them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from monai_place.inference.images import ImageQueue
+from monai_place.inference.labels import label_table
+from monai_place.inference.loading import LoadedPLACE
 from monai_place.metrics.bootstrap import BootstrapInterval
 from monai_place.metrics.zeroshot import zero_shot_intervals
 
-__all__ = ["linear_probe_auroc"]
+__all__ = ["linear_probe_auroc", "probe_features"]
 
 Floats = npt.NDArray[np.float64]
+
+
+@torch.no_grad()
+def probe_features(
+    loaded: LoadedPLACE,
+    records: Sequence[Mapping[str, Any]],
+    *,
+    classes: Sequence[str] | None = None,
+    batch_size: int = 64,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return features and labels of the images that can be read; no text is needed, and none is read.
+
+    The features are those that `collect_studies` returns as `pooled`: what the image projection is given.
+
+    Args:
+        loaded: the model.
+        records: from `monai_place.data.load_records`.
+        classes: names of the entries of `label`; None takes those of the model.
+        batch_size: studies at a time.
+
+    Returns:
+        Features (B, E) and labels (B, C) of 0, 1, NaN.
+
+    Raises:
+        ValueError: no image can be read, or a label has another number of entries than `classes`.
+    """
+    labels = label_table(records, loaded.classes if classes is None else classes)
+    model, device = loaded.model, loaded.model.log_temperature.device
+    captured: list[torch.Tensor] = []
+    hook = model.image_projection.register_forward_pre_hook(lambda _, arguments: captured.append(arguments[0].cpu()))
+    queue = ImageQueue([record["image"] for record in records], loaded.preprocess, batch_size=batch_size)
+    kept: list[int] = []
+    try:
+        for places, image in queue:
+            model.encode_image(image.to(device))
+            kept += places
+    finally:
+        hook.remove()
+    if not kept:
+        raise ValueError(f"none of the {len(records)} images could be read")
+    return torch.cat(captured).float(), labels[kept]
 
 
 def linear_probe_auroc(

@@ -16,6 +16,7 @@ from monai_place.data.tokens import ReportTokenizer
 from monai_place.inference import load
 from monai_place.inference.collect import collect_studies, fit_location_prior
 from monai_place.inference.evaluate import evaluate_place, evaluate_studies
+from monai_place.inference.probe import probe_features
 from monai_place.losses import ObservationAlignmentLoss
 from monai_place.preprocess import PreprocessSpec
 from monai_place.weights import save_model_folder
@@ -79,6 +80,15 @@ def test_pooled_features_are_what_the_image_projection_reads(model, collected):
     assert torch.allclose(projected, collected.images, atol=1e-5)
 
 
+def test_features_for_a_probe_are_the_pooled_ones_and_need_no_text(model, records, collected):
+    bare = [{"image": record["image"], "label": record["label"]} for record in records]
+    features, labels = probe_features(model.loaded, bare, classes=PHANTOM_CLASSES, batch_size=7)
+    assert torch.allclose(features, collected.pooled, atol=1e-5)
+    assert torch.equal(labels, collected.labels)
+    with pytest.raises(ValueError, match="none of the 1 images"):
+        probe_features(model.loaded, [{"image": "gone.png"}])
+
+
 def test_zero_shot_auroc_is_sklearn_s(collected, numbers):
     for mode in ("global", "local"):
         for column, name in enumerate(PHANTOM_CLASSES):
@@ -126,6 +136,13 @@ def test_every_sentence_about_a_finding_with_a_mask_has_a_row(records, collected
     found = {(row.study, row.sentence) for row in collected.grounding}
     assert found == expected
     assert collected.reports_cut == 0
+
+
+def test_a_sentence_that_denies_a_finding_has_no_place(model, records):
+    record = next(record for record in records if record["findings"])
+    denied = [{**sentence, "polarity": "negative"} for sentence in record["sentences"]]
+    changed = [{**record, "sentences": denied}]
+    assert not collect_studies(model.loaded, changed, classes=PHANTOM_CLASSES).grounding
 
 
 def test_sentences_beyond_what_the_model_reads_have_no_row_and_the_cut_is_counted(tmp_path, records, collected):
@@ -215,6 +232,15 @@ def test_a_file_that_cannot_be_read_is_listed_and_the_others_count(model, record
     assert found["studies"] == 3
     assert [entry["source"] for entry in found["failed"]] == ["bad.png"] or "bad.png" in found["failed"][0]["source"]
     assert str(tmp_path) not in json.dumps(found["failed"])
+
+
+def test_labels_ids_and_texts_stay_with_their_image_when_a_file_before_it_is_bad(model, records, collected):
+    changed = [dict(records[0], image="gone.png"), *records[1:5]]
+    found = collect_studies(model.loaded, changed, classes=PHANTOM_CLASSES)
+    assert found.ids == collected.ids[1:5]
+    assert found.report_texts == collected.report_texts[1:5]
+    assert torch.equal(found.labels, collected.labels[1:5])
+    assert not torch.equal(found.labels, collected.labels[:4])
 
 
 def test_records_with_images_alone_give_what_can_be_given(model, records):
