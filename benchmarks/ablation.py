@@ -55,7 +55,7 @@ def run_one(args: argparse.Namespace) -> None:
     folder = run_folder(args.out, args.variant, args.seed)
     settings = {"datalist": str(args.datalist), "seed": args.seed, **json.loads(args.settings)}
     if args.variant == "untrained":
-        settings |= {"epochs": 1, "lr": 0.0}
+        settings |= {"epochs": 1, "lr": 1e-9}
     run_bundle(new_bundle(folder), {**settings, **VARIANTS[args.variant], "resume": "auto"})
     loaded = load_place(folder)
     if args.variant == "untrained":
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split", default="test", choices=["validation", "test"])
-    parser.add_argument("--settings", default='{"preset": "place_tiny", "epochs": 9, "val_interval": 9}')
+    parser.add_argument("--settings", default='{"preset": "place_tiny", "epochs": 7, "val_interval": 7}')
     parser.add_argument("--parallel", type=int, default=2, help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="threads of a run")
     parser.add_argument("--datalist", type=Path, help=argparse.SUPPRESS)
