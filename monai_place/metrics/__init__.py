@@ -1,1 +1,55 @@
-"""Retrieval, zero-shot classification, grounding and the diagnostics of PLACE."""
+"""Retrieval, zero-shot classification, grounding, their bootstrap intervals, and the diagnostics of PLACE."""
+
+from __future__ import annotations
+
+from monai_place.metrics.bootstrap import BootstrapInterval, bootstrap_intervals, bootstrap_mean, weighted_mean
+from monai_place.metrics.diagnostics import (
+    ImageVarianceMeter,
+    explained_image_variance,
+    slot_image_cosine,
+    slot_usage_perplexity,
+)
+from monai_place.metrics.grounding import (
+    GroundingScores,
+    contrast_to_noise,
+    grounding_scores,
+    mean_threshold_iou,
+    pointing_game,
+    region_area,
+)
+from monai_place.metrics.location_prior import LocationPrior
+from monai_place.metrics.retrieval import (
+    RetrievalResult,
+    image_text_retrieval,
+    precision_by_class,
+    retrieval_ranks,
+    retrieval_result,
+)
+from monai_place.metrics.zeroshot import ZeroShotAuroc, auroc_of_resamples, zero_shot_auroc, zero_shot_intervals
+
+__all__ = [
+    "BootstrapInterval",
+    "GroundingScores",
+    "ImageVarianceMeter",
+    "LocationPrior",
+    "RetrievalResult",
+    "ZeroShotAuroc",
+    "auroc_of_resamples",
+    "bootstrap_intervals",
+    "bootstrap_mean",
+    "contrast_to_noise",
+    "explained_image_variance",
+    "grounding_scores",
+    "image_text_retrieval",
+    "mean_threshold_iou",
+    "pointing_game",
+    "precision_by_class",
+    "region_area",
+    "retrieval_ranks",
+    "retrieval_result",
+    "slot_image_cosine",
+    "slot_usage_perplexity",
+    "weighted_mean",
+    "zero_shot_auroc",
+    "zero_shot_intervals",
+]
