@@ -123,7 +123,7 @@ def test_autocast_does_not_lower_the_precision() -> None:
     assert torch.equal(inside, LOSS(image, report, 0.07))
 
 
-@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
 def test_half_precision_input_is_close_to_float32(kind: torch.dtype) -> None:
     image, report = (unit_rows(8, 16, seed=seed).detach().float() for seed in (0, 1))
     half = LOSS(image.to(kind), report.to(kind), 0.07)

@@ -140,7 +140,7 @@ def test_autocast_does_not_lower_the_precision() -> None:
     assert torch.equal(inside, LOSS(prediction, target))
 
 
-@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
 def test_half_precision_input_is_close_to_float32(kind: torch.dtype) -> None:
     prediction, target = matrices(5, 4, seed=0).float(), matrices(5, 4, seed=1).float()
     half = LOSS(prediction.to(kind), target.to(kind))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,17 @@ def test_single_process_gets_its_own_tensor_back() -> None:
     assert local_offset(tensor) == 0
 
 
+def wait_for_all(workers: list[subprocess.Popen[bytes]], *, timeout_s: float = 600) -> list[int | None]:
+    """Return the exit codes, or those known when the first rank failed: the others would wait for it in vain."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        codes = [worker.poll() for worker in workers]
+        if None not in codes or any(codes):
+            return codes
+        time.sleep(0.1)
+    raise TimeoutError(f"ranks still run after {timeout_s:g} s")
+
+
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Result]]:
     """Run all cases on two ranks at once: starting the processes is what takes the time."""
@@ -37,7 +49,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Result]]:
         with log.open("w") as file:
             workers.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file))
     try:
-        codes = [worker.wait(timeout=600) for worker in workers]
+        codes = wait_for_all(workers)
     finally:
         for worker in workers:
             worker.kill()

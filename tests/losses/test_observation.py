@@ -89,12 +89,13 @@ class SlowLoss:
 
 
 def studies_with_duplicates() -> Studies:
-    """Six studies: equal sentences in and across reports, two reports of equal sets, an empty report."""
+    """Six studies: equal sentences in and across reports, reports of equal sets, an empty report."""
     studies = make_studies([3, 1, 0, 2, 4, 2], seed=3)
     keys = studies.keys.clone()
     keys[3, :2] = torch.tensor([5, 9])
     keys[5, :2] = torch.tensor([9, 5])  # the same set in another order
-    keys[4] = torch.tensor([9, 9, 7, 8])  # twice the same sentence
+    keys[0, :3] = torch.tensor([7, 8, 9])
+    keys[4] = torch.tensor([9, 9, 7, 8])  # the set of study 0, one of its sentences twice
     return Studies(studies.sentences, studies.mask, keys, studies.observations)
 
 
@@ -270,7 +271,7 @@ def test_autocast_does_not_lower_the_precision(mode: Any) -> None:
 
 
 @every_mode
-@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
 def test_half_precision_input_is_close_to_float32(mode: Any, kind: torch.dtype) -> None:
     studies = make_studies([2, 3, 1, 4])
     loss = ObservationAlignmentLoss(mode)

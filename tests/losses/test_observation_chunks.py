@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from monai_place.losses import ObservationAlignmentLoss
 from tests.losses.cases import assert_same, gradients, make_studies
@@ -67,6 +68,18 @@ def test_chunks_equal_one_piece_forward_and_gradient(mode: Any, duplicates: Any,
     assert_same([parts, *gradients(parts, *studies.leaves)], [whole, *gradients(whole, *studies.leaves)])
 
 
+def test_backward_pass_under_autocast_computes_chunks_again_in_full_precision() -> None:
+    studies = make_studies(COUNTS)
+    sentences, observations = (leaf.detach().float().requires_grad_() for leaf in studies.leaves)
+    loss = ObservationAlignmentLoss("both", chunk_sentences=4)
+    expected = gradients(loss(sentences, studies.mask, studies.keys, observations), sentences, observations)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss(sentences, studies.mask, studies.keys, observations)
+        found = gradients(value, sentences, observations)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+
+
 def measure(studies: int, sentences: int, *, queries: int, width: int, chunks: list[int]) -> list[dict[str, Any]]:
     """Return loss and peak memory of a forward and backward pass with each of the chunk sizes."""
     sizes = map(str, (studies, sentences, queries, width, *chunks))
@@ -82,7 +95,7 @@ def test_peak_memory_is_bounded_by_the_chunk() -> None:
     chunked, whole = measure(512, 20, queries=16, width=8, chunks=[512, 100_000])
     assert chunked["loss"] == pytest.approx(whole["loss"], rel=1e-5)
     assert whole["peak_mb"] > 700
-    assert chunked["peak_mb"] < whole["peak_mb"] / 3
+    assert chunked["peak_mb"] < whole["peak_mb"] / 4
 
 
 @pytest.mark.slow
@@ -91,4 +104,4 @@ def test_global_batch_of_4096_reports_of_20_sentences_fits() -> None:
     # In one piece the scores alone would be 81,920 x 4,096 x 4 numbers: 5.4 GB for each of several tensors.
     (result,) = measure(4096, 20, queries=4, width=8, chunks=[512])
     assert result["finite"]
-    assert result["peak_mb"] < 2000
+    assert result["peak_mb"] < 1500

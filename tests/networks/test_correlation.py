@@ -103,15 +103,38 @@ def test_report_makes_a_difference_and_its_padding_none() -> None:
     assert (model(tokens, states.flip(0), mask) - expected).abs().max() > 1e-4
 
 
-def test_mask_hides_patches_in_training_only() -> None:
-    model, plain = head(mask_ratio=0.5), head()
-    plain.load_state_dict({name: value for name, value in model.state_dict().items() if name != "mask_token"})
-    model.eval()
-    assert torch.equal(model(*inputs()), plain(*inputs()))
-    model.train()
+def test_mask_hides_other_patches_at_each_training_step_and_always_the_same_in_evaluation() -> None:
+    model = head(mask_ratio=0.5).train()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         assert not torch.equal(model(*inputs()), model(*inputs()))
+    model.eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        assert torch.equal(model(*inputs()), model(*inputs()))
+        assert torch.equal(torch.get_rng_state(), before)  # an evaluation must not shift the training that follows
+
+
+def test_evaluation_of_a_study_does_not_depend_on_its_place_in_the_batch() -> None:
+    model, (tokens, states, mask) = head(mask_ratio=0.5).eval(), inputs()
+    torch.testing.assert_close(model(tokens[1:], states[1:], mask[1:]), model(tokens, states, mask)[1:])
+
+
+def test_autocast_does_not_lower_the_precision_of_what_correlates() -> None:
+    image, tokens = noise(2, 1, 8, 8), noise(B, N, 7)
+    expected = pixel_correlation(image, 4), feature_correlation(tokens)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = pixel_correlation(image, 4), feature_correlation(tokens)
+    assert all(torch.equal(left, right) for left, right in zip(found, expected, strict=True))
+
+
+def test_prediction_under_bfloat16_autocast_is_close_to_float32() -> None:
+    model = head()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(*inputs())
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, model(*inputs()), rtol=0, atol=0.02)
 
 
 def test_hidden_patch_is_not_seen() -> None:

@@ -127,8 +127,10 @@ def test_bfloat16_autocast_is_close_to_float32() -> None:
     single, attention, _ = model(tokens(0), tokens(1))
     with torch.autocast("cpu", torch.bfloat16):
         half, half_attention, _ = model(tokens(0), tokens(1))
-    assert F.cosine_similarity(half.float(), single, dim=-1).min() > 0.99
-    torch.testing.assert_close(half_attention.float(), attention, rtol=0.2, atol=0.02)
+    assert (half.dtype, half_attention.dtype) == (torch.float32, torch.float32)
+    torch.testing.assert_close(half.norm(dim=2), torch.ones(B, K))
+    assert F.cosine_similarity(half, single, dim=-1).min() > 0.99
+    torch.testing.assert_close(half_attention, attention, rtol=0.2, atol=0.02)
 
 
 @pytest.mark.parametrize("options", OPTIONS)

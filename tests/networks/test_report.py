@@ -136,7 +136,7 @@ def test_batch_of_empty_reports_has_one_place_that_holds_nothing() -> None:
     assert mask.tolist() == [[False], [False]]
 
 
-@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
 def test_long_sentence_in_half_precision_loses_no_tokens(kind: torch.dtype) -> None:
     # Half precision cannot count beyond 256 (bfloat16) or 2048 (float16) in steps of one.
     states = torch.ones(1, 4096, 1, dtype=kind)
