@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -15,6 +16,8 @@ from monai_place.engines.sampling import StudySampler
 from monai_place.transforms.collate import collate_studies
 
 __all__ = ["study_loader"]
+
+TELLS_SENDERS = hasattr(signal, "sigwaitinfo")  # not on macOS and Windows
 
 
 def study_loader(
@@ -72,7 +75,7 @@ def study_loader(
             f"batch_size {batch_size} leaves no batch of {len(sampler)} studies per rank ({sampler.length} studies, "
             f"world size {sampler.num_replicas}, drop_last={drop_last})"
         )
-    return DataLoader(
+    return _SignalSafeLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
@@ -90,23 +93,38 @@ def study_loader(
     )
 
 
-def _leave_signals_to_parent(_worker: int) -> None:
-    """Let a worker outlive the signal that asks its whole process group to stop.
+class _SignalSafeLoader(DataLoader[Any]):
+    """Its workers outlive the signal that asks their whole process group to stop.
 
     Schedulers and terminals send SIGTERM and SIGINT to every process. If the workers died of it, torch would raise in
-    the middle of the step which `PreemptionHandler` wants to finish. The parent's own SIGTERM still ends the worker.
+    the middle of the step which `PreemptionHandler` wants to finish. The parent's own SIGTERM still ends a worker.
     """
+
+    def __iter__(self) -> Any:
+        if self.num_workers == 0 or not TELLS_SENDERS or multiprocessing.get_start_method() != "fork":
+            return super().__iter__()
+        # Forked with the signals blocked, a worker cannot get one before it is ready for it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _leave_signals_to_parent(_worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if not hasattr(signal, "sigwaitinfo"):  # macOS and Windows cannot tell who sent a signal
+    if not TELLS_SENDERS:
         return
     # The handler may be the parent's, inherited by fork; blocked signals reach only the thread that waits for them.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_parent(parent: int) -> None:
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()  # not os.getppid(): with a fork server that is the server
     while True:
         sender = signal.sigwaitinfo({signal.SIGTERM}).si_pid
-        if sender == parent or os.getppid() != parent:
+        if parent is None or sender == parent.pid or not parent.is_alive():
             os._exit(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -34,7 +35,7 @@ def gather_bytes(data: bytes) -> list[bytes]:
     """Return every rank's `data`, in order of rank; sent as tensors, so that nothing is unpickled."""
     if total_ranks() == 1:
         return [data]
-    own = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(_device())
+    own = torch.from_numpy(np.frombuffer(data, dtype=np.uint8).copy()).to(_device())
     sizes = [torch.zeros(1, dtype=torch.int64, device=_device()) for _ in range(total_ranks())]
     dist.all_gather(sizes, torch.tensor([own.numel()], device=_device()))
     counts = [int(size) for size in sizes]

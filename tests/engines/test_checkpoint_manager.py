@@ -85,7 +85,7 @@ def test_at_least_one_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_process_killed_while_saving_leaves_the_previous_or_the_new(tmp_path: Path, stage: str) -> None:
     process = start(save_and_die, tmp_path, stage)
-    process.join(60)
+    process.join(600)
     assert process.exitcode == -signal.SIGKILL
     manager = CheckpointManager(tmp_path, keep=2)
     found = manager.load_latest()

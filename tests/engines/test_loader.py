@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,6 +61,26 @@ def test_a_loader_goes_on_in_the_middle_of_an_epoch() -> None:
     loader.sampler.consume(4)  # type: ignore[attr-defined]
     assert same([(batch["id"], batch["image"]) for batch in loader], whole[2:])
     assert len(loader) == 5
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("name", ["TERM", "INT"])
+def test_workers_outlive_a_signal_to_their_group_from_their_first_moment_on(name: str) -> None:
+    alone = epoch(study_loader(dataset(), 3), 1)
+    loader = iter(study_loader(dataset(), 3, num_workers=2))
+    pids = [str(worker.pid) for worker in loader._workers]  # type: ignore[attr-defined]
+    subprocess.run(["kill", f"-{name}", *pids], check=True)  # by another process than their parent
+    assert same([(batch["id"], batch["image"]) for batch in loader], alone)
+
+
+@pytest.mark.dist
+def test_a_worker_obeys_its_parent() -> None:
+    loader = iter(study_loader(dataset(), 1, num_workers=1))
+    next(loader)
+    (worker,) = loader._workers  # type: ignore[attr-defined]
+    worker.terminate()
+    worker.join(60)
+    assert worker.exitcode == 0
 
 
 def test_a_bundle_can_build_one() -> None:

@@ -8,6 +8,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from monai_place.engines import build_adamw, parameter_groups
+from tests.support.models import tiny_place
 
 
 class Attention(nn.Module):
@@ -91,6 +92,18 @@ def test_weight_decay_moves_the_matrices_only() -> None:
     build_adamw(network, lr=0.1, weight_decay=0.5).step()
     moved = {name for name, parameter in network.named_parameters() if not torch.equal(parameter, before[name])}
     assert moved == DECAY
+
+
+def test_place_is_sorted_as_its_parts_want() -> None:
+    network = tiny_place(correlation_mask_ratio=0.5)
+    groups = parameter_groups(network, lr=1e-3, weight_decay=0.1)
+    found = {group["name"]: names(network, group["params"]) for group in groups}
+    free = {name for name in found["base.no_decay"] if network.get_parameter(name).ndim > 1}
+    assert {"extractor.queries", "correlation_head.position", "correlation_head.mask_token"} <= free
+    assert "report_encoder.bert.embeddings.position_embeddings.weight" in free or any("position" in n for n in free)
+    assert not any(word in name for name in found["base.decay"] for word in ("norm", "bias", "pos_embed", "_token"))
+    trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert found["base.decay"] | found["base.no_decay"] == trainable
 
 
 def test_a_bundle_can_build_it() -> None:

@@ -22,13 +22,19 @@ def start(target: Callable[..., None], *arguments: Any, **keywords: Any) -> Base
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.support.training"])
-    process = context.Process(target=target, args=arguments, kwargs=keywords)
+    process = context.Process(target=_run, args=(target, *arguments), kwargs=keywords)
     process.start()
     return process
 
 
+def _run(target: Callable[..., None], *arguments: Any, **keywords: Any) -> None:
+    # A child of a fork server would start its own children, such as a loader's workers, with a fork server of theirs.
+    multiprocessing.set_start_method("fork", force=True)
+    target(*arguments, **keywords)
+
+
 def run_ranks(
-    target: Callable[..., None], folder: Path, *arguments: Any, ranks: int = 2, timeout_s: float = 240
+    target: Callable[..., None], folder: Path, *arguments: Any, ranks: int = 2, timeout_s: float = 600
 ) -> None:
     """Run `target(rank, folder, ...)` in as many processes, and fail unless each ends well; its output is shown."""
     processes = [start(target, rank, folder, *arguments) for rank in range(ranks)]
@@ -44,7 +50,7 @@ def run_ranks(
 def in_group(rank: int, folder: Path, *, ranks: int = 2) -> Iterator[None]:
     """Be one of the ranks of a gloo group, which meets in a file: no port can be taken already."""
     meeting = f"file://{folder / 'meeting'}"
-    dist.init_process_group("gloo", meeting, rank=rank, world_size=ranks, timeout=timedelta(seconds=200))
+    dist.init_process_group("gloo", meeting, rank=rank, world_size=ranks, timeout=timedelta(seconds=600))
     try:
         yield
     finally:

@@ -57,12 +57,15 @@ def records(count: int) -> list[dict[str, Any]]:
 class MakeStudy(Transform):
     """Deterministic: an image and tokens from a number."""
 
+    def __init__(self, size: int = 8) -> None:
+        self.size = size
+
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(data["value"])
         tokens = torch.randint(1, 20, (6,), generator=generator)
         return {
             "id": data["id"],
-            "image": torch.randn(1, 8, 8, generator=generator),
+            "image": torch.randn(1, self.size, self.size, generator=generator),
             "input_ids": tokens,
             "sentence_ids": torch.zeros(6, dtype=torch.int64),
             "sentence_count": 1,
@@ -145,6 +148,9 @@ def build_run(
     warmup: int = 4,
     validate: bool = True,
     loss: nn.Module | None = None,
+    validation_loss: nn.Module | None = None,
+    network: Callable[[], nn.Module] | None = None,
+    size: int = 8,
     wrap: Callable[[nn.Module], nn.Module] = lambda network: network,
     handlers: Callable[[ExactCheckpointHandler], list[Any]] = lambda _checkpoint: [],
     evaluator_handlers: tuple[Any, ...] = (),
@@ -160,22 +166,22 @@ def build_run(
     random.seed(7)
     np.random.seed(7)
     torch.manual_seed(7)
-    transform = [MakeStudy(), RandGaussianNoised("image", prob=0.5), DrawFromTorch()]
+    transform = [MakeStudy(size), RandGaussianNoised("image", prob=0.5), DrawFromTorch()]
     dataset = StudyDataset(records(studies), transform, seed=5)
     loader = study_loader(dataset, batch_size, shuffle=True, seed=3, num_workers=workers)
-    plain = TinyNetwork(dropout=dropout)
-    network = wrap(plain)
-    optimizer = build_adamw(network, lr=1e-2, weight_decay=0.1)
+    plain = network() if network else TinyNetwork(dropout=dropout)
+    trained = wrap(plain)
+    optimizer = build_adamw(trained, lr=1e-2, weight_decay=0.1)
     scheduler = build_warmup_cosine(optimizer, warmup_steps=warmup, total_steps=epochs * len(loader))
     history = TrainingHistoryHandler(folder / "history.jsonl")
     best = BestModelHandler(folder / "best.pt", plain, mode="min")
-    validation = StudyDataset(records(studies + 8)[-8:], [MakeStudy()])
+    validation = StudyDataset(records(studies + 8)[-8:], [MakeStudy(size)])
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=study_loader(validation, 4),
         network=plain,
         prepare_batch=prepare_study_batch,
-        key_val_metric={"val_loss": StudyLossMetric(TinyLoss())},
+        key_val_metric={"val_loss": StudyLossMetric(validation_loss or TinyLoss())},
         metric_cmp_fn=FiniteMetricComparison("min"),
         val_handlers=[best, history, *evaluator_handlers],
         decollate=False,
@@ -191,7 +197,7 @@ def build_run(
         device=torch.device("cpu"),
         max_epochs=epochs,
         train_data_loader=loader,
-        network=network,
+        network=trained,
         optimizer=optimizer,
         loss_function=TermsLoss(loss or TinyLoss()),
         prepare_batch=prepare_study_batch,

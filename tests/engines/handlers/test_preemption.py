@@ -31,7 +31,7 @@ def train(folder: Path, own_group: bool = False, **arguments: Any) -> None:
     (folder / "completed").touch()
 
 
-def wait_for(condition: Callable[[], bool], process: BaseProcess, *, timeout_s: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], process: BaseProcess, *, timeout_s: float = 600) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert process.is_alive(), f"the process ended with {process.exitcode}"
@@ -60,7 +60,7 @@ def test_a_signal_to_the_whole_group_saves_and_the_run_goes_on_exactly(
     wait_for(lambda: steps(tmp_path) >= 6, process)
     assert process.pid is not None
     os.killpg(process.pid, signal.Signals[name])  # schedulers and terminals signal the workers too
-    process.join(60)
+    process.join(600)
     assert process.exitcode == EXIT_RESUMABLE == 75
     assert not (tmp_path / "completed").exists()
     done = steps(tmp_path)
@@ -75,7 +75,7 @@ def test_a_signal_during_validation_does_not_wait_for_its_end(tmp_path: Path, un
     wait_for(lambda: steps(tmp_path) >= 5, process)
     time.sleep(0.5)
     process.terminate()
-    process.join(60)
+    process.join(600)
     assert process.exitcode == EXIT_RESUMABLE
     assert steps(tmp_path) == 5
     assert final_state(tmp_path)["state"]["epoch_end_pending"]
@@ -89,7 +89,7 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
     process.terminate()
     time.sleep(0.1)
     process.terminate()
-    process.join(60)
+    process.join(600)
     assert process.exitcode == -signal.SIGTERM
     assert not (tmp_path / "completed").exists()
 
@@ -144,11 +144,11 @@ def test_the_exit_code_reaches_the_shell_through_a_bundles_run(tmp_path: Path) -
     ConfigParser.export_config_file(config, str(tmp_path / "train.json"))
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(tmp_path / "train.json")]
     with subprocess.Popen(command, cwd=Path(__file__).parents[3], stderr=subprocess.PIPE, text=True) as process:
-        end = time.monotonic() + 240
+        end = time.monotonic() + 600
         while steps(tmp_path) < 3 and process.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=120)
+        _, told = process.communicate(timeout=600)
     assert process.returncode == EXIT_RESUMABLE, told
     assert final_state(tmp_path)["state"]["iteration"] == steps(tmp_path)
 
