@@ -1,8 +1,8 @@
 """Retrieval between images and reports: rank of the right answer, and share of right classes among the first.
 
 Ties are counted against the query: a wrong answer of the same score stands before the right one. A collapsed encoder,
-for which all scores are equal, is therefore last and not first. Scores are computed in float64 and rounded to nine
-digits, so that equal rows are ties whatever the order of the sums.
+for which all scores are equal, is therefore last and not first. Scores nearer than 1e-6 are equal: the same report
+encoded in another batch differs in its last digits.
 
 Shapes: `Q` queries, `G` items of the gallery, `B` studies, `D` joint features, `C` classes.
 """
@@ -19,7 +19,7 @@ from monai_place.metrics.classes import class_columns, class_names
 
 __all__ = ["RetrievalResult", "image_text_retrieval", "precision_by_class", "retrieval_ranks", "retrieval_result"]
 
-DIGITS = 9
+TOLERANCE = 1e-6  # of scores of unit embeddings
 KS = (1, 5, 10)
 
 
@@ -141,7 +141,7 @@ def retrieval_ranks(
     for start, scores in _score_chunks(queries, gallery, chunk_size):
         right = wanted[start : start + len(scores), None] == held  # (q, G)
         best = scores.masked_fill(~right, float("-inf")).amax(dim=1, keepdim=True)
-        ranks[start : start + len(scores)] = 1 + (~right & (scores >= best)).sum(dim=1)
+        ranks[start : start + len(scores)] = 1 + (~right & (scores >= best - TOLERANCE)).sum(dim=1)
         ranks[start : start + len(scores)][~right.any(dim=1)] = len(gallery) + 1
     return ranks
 
@@ -233,7 +233,8 @@ def _share_of_first(scores: torch.Tensor, right: torch.Tensor, wrong: torch.Tens
     if k == 0:
         return torch.full((len(scores), right.shape[1]), float("nan"), dtype=torch.float64)
     last = scores.topk(k, dim=1).values[:, -1:]
-    above, level = (scores > last).double(), (scores == last).double()  # (q, G)
+    above = (scores > last + TOLERANCE).double()  # (q, G)
+    level = (scores >= last - TOLERANCE).double() - above
     places = k - above.sum(dim=1, keepdim=True)  # left for the level ones
     level_wrong, level_right = level @ wrong, level @ right  # (q, C)
     level_unknown = level.sum(dim=1, keepdim=True) - level_wrong - level_right
@@ -253,7 +254,7 @@ def _score_chunks(queries: torch.Tensor, gallery: torch.Tensor, chunk_size: int)
         if not side.isfinite().all():
             raise ValueError(f"{name} must be finite, got {int((~side.isfinite()).any(dim=1).sum())} rows that are not")
     for start in range(0, len(rows), chunk_size):
-        yield start, (rows[start : start + chunk_size] @ columns.T).round(decimals=DIGITS)
+        yield start, rows[start : start + chunk_size] @ columns.T
 
 
 def _check_ks(ks: Sequence[int]) -> None:

@@ -88,9 +88,16 @@ def test_map_equal_to_its_region_scores_full_iou_and_has_no_noise_to_divide_by()
 def test_large_maps_of_one_or_two_values_have_no_noise_of_rounding(value):
     region = torch.zeros(224, 224, dtype=torch.bool)
     region[30:101, 20:77] = True
-    constant = torch.full((224, 224), value)
+    constant = torch.full((224, 224), value, dtype=torch.float64)
     assert float(contrast_to_noise(constant, region)) == 0.0
     assert math.isnan(contrast_to_noise(constant.masked_fill(region, value + 0.7), region))
+
+
+def test_pixel_without_an_answer_is_not_the_maximum_of_a_map_below_zero():
+    heat = torch.tensor([[0.0, NAN], [-1.0, NAN]])
+    region = torch.tensor([[0, 1], [1, 0]])
+    assert float(pointing_game(heat, region)) == 0.0
+    assert float(pointing_game(heat, 1 - region)) == 1.0
 
 
 def test_constant_map_points_by_chance_and_has_no_contrast():

@@ -133,12 +133,14 @@ def test_equal_reports_are_right_answers_only_as_an_option():
     assert counted["image_to_text"].recall[1] == counted["text_to_image"].recall[1] == 1.0
 
 
-def test_equal_rows_are_ties_whatever_the_rounding_of_the_products():
-    torch.manual_seed(0)
-    row = torch.nn.functional.normalize(torch.randn(1, 257), dim=-1)
-    gallery = row.repeat(130, 1)
-    ranks = retrieval_ranks(gallery, gallery, query_keys=range(130), gallery_keys=range(130), chunk_size=33)
-    assert ranks.tolist() == [130] * 130
+def test_rows_that_differ_in_their_last_digits_are_ties():
+    generator = torch.Generator().manual_seed(0)
+    row = torch.nn.functional.normalize(torch.randn(1, 257, generator=generator), dim=-1)
+    gallery = row + 1e-8 * torch.randn(30, 257, generator=generator)
+    ranks = retrieval_ranks(gallery, gallery, query_keys=range(30), gallery_keys=range(30), chunk_size=7)
+    assert ranks.tolist() == [30] * 30
+    labels = torch.arange(30) % 2
+    assert precision_by_class(gallery, gallery, labels, labels, ks=(15,)) == {"0": {15: 0.0}, "1": {15: 0.0}}
 
 
 def test_no_study_has_no_number():
