@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split", default="test", choices=["validation", "test"])
-    parser.add_argument("--settings", default='{"preset": "place_tiny", "epochs": 7, "val_interval": 7}')
+    parser.add_argument("--settings", default='{"preset": "place_tiny", "epochs": 6, "val_interval": 6}')
     parser.add_argument("--parallel", type=int, default=2, help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="threads of a run")
     parser.add_argument("--datalist", type=Path, help=argparse.SUPPRESS)

@@ -44,8 +44,10 @@ class PLACEConfig:
         attention_temperature: divides the read-out's cosines; smaller is sharper.
         correlation_depth: layers of the correlation head; 0 builds none (a model without CCE).
         correlation_dim: width of the correlation head.
-        correlation_target: what is correlated: pixels of the standardized patches, or features of an averaged encoder.
-        correlation_mask_ratio: share of the patch tokens hidden from the correlation head.
+        correlation_target: what is correlated: pixels of the standardized patches, or the last block's features, taken
+            without gradient.
+        correlation_mask_ratio: share of the patch tokens hidden from the correlation head. Where it sees the image, the
+            report has nothing to add (docs/method.md).
         correlation_level: block after which the head takes its tokens (as `value_level`).
         temperature: initial softmax temperature of the global alignment (tau).
         learn_temperature: learn tau (clamped to [0.01, 1]).
@@ -81,9 +83,10 @@ class PLACEConfig:
     learn_temperature: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "vocab_size", "max_tokens", "joint_dim", "queries", "extractor_depth"):
-            if getattr(self, name) < (0 if name == "extractor_depth" else 1):
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a positive number")
+        least = {"image_size": 1, "vocab_size": 1, "max_tokens": 1, "joint_dim": 1, "queries": 1, "extractor_depth": 0}
+        for name, number in (least | {"value_level": -1, "correlation_level": -1}).items():
+            if getattr(self, name) < number:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {number}")
         for name, choices in (("stem", StemChoice), ("report_pool", PoolChoice), ("image_pool", PoolChoice)):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {get_args(choices)}")
@@ -93,11 +96,6 @@ class PLACEConfig:
             )
         if not 0.0 <= self.correlation_mask_ratio < 1.0:
             raise ValueError(f"correlation_mask_ratio is {self.correlation_mask_ratio}, expected 0 <= ratio < 1")
-        if self.correlation_level not in {-1, self.value_level}:
-            raise ValueError(
-                f"correlation_level is {self.correlation_level}, expected -1 or value_level ({self.value_level}): "
-                "the encoder hands out one early level"
-            )
         if not self.attention_temperature > 0:
             raise ValueError(f"attention_temperature is {self.attention_temperature}, expected a positive number")
         if not 0.01 <= self.temperature <= 1.0:

@@ -133,23 +133,39 @@ class RadiographEncoder(nn.Module):
         Raises:
             ValueError: there is no such level.
         """
-        if level < -1 or level > self.depth:
-            raise ValueError(f"level is {level}, expected -1 to {self.depth}, the number of blocks")
+        tokens, early = self.forward_levels(image, [level])
+        return tokens, early[0]
+
+    def forward_levels(self, image: torch.Tensor, levels: list[int]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Encode a batch of images, and keep the patch tokens of several levels.
+
+        Args:
+            image: (B, C, H, W), normalized.
+            levels: as `level` of `forward`, in any order.
+
+        Returns:
+            All tokens of the last block, normalized, (B, P + N, E), and for each level its patch tokens (B, N, E).
+
+        Raises:
+            ValueError: there is no such level.
+        """
+        for level in levels:
+            if level < -1 or level > self.depth:
+                raise ValueError(f"level is {level}, expected -1 to {self.depth}, the number of blocks")
         vit = self.vit
         tokens = vit.patch_embed(image)
         tokens = vit.norm_pre(vit.patch_drop(vit._pos_embed(tokens)))  # (B, P + N, E)
-        early = tokens
+        kept = [tokens for _ in levels]
         for index, block in enumerate(vit.blocks):
             if vit.grad_checkpointing and not torch.jit.is_scripting():
                 tokens = checkpoint(block, tokens, use_reentrant=False)
             else:
                 tokens = block(tokens)
-            if index + 1 == level:
-                early = tokens
+            kept = [tokens if levels[place] == index + 1 else kept[place] for place in range(len(levels))]
         tokens = vit.fc_norm(vit.norm(tokens))  # one of them is the identity
-        if level < 0 or level == self.depth:
-            early = tokens
-        return tokens, early[:, self.prefix_tokens :]
+        last = [level < 0 or level == self.depth for level in levels]
+        kept = [tokens if last[place] else kept[place] for place in range(len(levels))]
+        return tokens, [early[:, self.prefix_tokens :] for early in kept]
 
     def set_grad_checkpointing(self, *, enable: bool = True) -> None:
         """Trade time for memory in the blocks (timm's protocol)."""

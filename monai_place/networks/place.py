@@ -168,7 +168,7 @@ class PLACEModel(nn.Module):
     def _image_features(self, image: torch.Tensor) -> tuple[ImageFeatures, torch.Tensor]:
         """Return the features and the tokens that the correlation head reads."""
         encoder, config = self.image_encoder, self.config
-        tokens, early = encoder(image, config.value_level)
+        tokens, (early, related) = encoder.forward_levels(image, [config.value_level, config.correlation_level])
         patches = tokens[:, encoder.prefix_tokens :]
         by_token = config.image_pool == "cls" and encoder.vit.has_class_token
         pooled = tokens[:, 0] if by_token else patches.mean(dim=1)
@@ -182,7 +182,7 @@ class PLACEModel(nn.Module):
             patch_values=values,
             grid=(image.shape[2] // size, image.shape[3] // size),
         )
-        return features, (early if config.correlation_level == config.value_level else patches)
+        return features, related
 
 
 def _projection(width: int, joint_dim: int) -> nn.Sequential:

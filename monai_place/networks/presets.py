@@ -24,6 +24,8 @@ PRESETS: dict[str, PLACEConfig] = {
         joint_dim=128,
         queries=16,
         value_level=1,
+        correlation_level=0,
+        correlation_mask_ratio=0.9,
     ),
     "place_small": PLACEConfig(
         image_arch="vit_small_patch16_224",
@@ -33,6 +35,8 @@ PRESETS: dict[str, PLACEConfig] = {
         joint_dim=128,
         queries=16,
         value_level=4,
+        correlation_level=0,
+        correlation_mask_ratio=0.9,
     ),
     # The real recipe: ViT-B/16 and a clinical BERT (weights by name or local folder).
     "place_base": PLACEConfig(
@@ -44,6 +48,8 @@ PRESETS: dict[str, PLACEConfig] = {
         extractor_depth=2,
         extractor_heads=8,
         value_level=4,
+        correlation_level=0,
+        correlation_mask_ratio=0.9,
         correlation_dim=256,
     ),
 }
