@@ -59,8 +59,8 @@ class ObservationAlignmentLoss(nn.Module):
             that holds the same set of sentences. `keep` treats it as any other negative.
         temperature: of the contrast.
         pick_temperature: of a sentence's choice among the observations.
-        chunk_sentences: sentences scored at a time; the scores of a chunk are computed again in the backward pass,
-            so that memory is bounded whatever the global batch.
+        chunk_sentences: sentences scored at a time, fewer where an image has more than 16 observations; the scores of a
+            chunk are computed again in the backward pass, so that memory is bounded whatever the global batch.
 
     Raises:
         ValueError: a choice is unknown, or a temperature not positive.
@@ -138,7 +138,7 @@ class ObservationAlignmentLoss(nn.Module):
         # An image with an empty report is no negative: nobody said what it does not show.
         present, owner = torch.unique_consecutive(owner, return_inverse=True)
         observations = observations[present]
-        ranges = _chunks(owner, self.chunk_sentences)
+        ranges = _chunks(owner, self.chunk_sentences * 16 // max(observations.shape[1], 16))
         if len(ranges) == 1:
             # One chunk fits in memory as it is; computing it twice would only cost time.
             scores, sentence_sum = self._chunk(slice(0, len(sentences)), sentences, observations, owner, keys)

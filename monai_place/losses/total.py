@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -9,7 +11,9 @@ from torch import nn
 from monai_place.losses.alignment import GlobalAlignmentLoss
 from monai_place.losses.correlation import PatchCorrelationLoss
 from monai_place.losses.observation import ContrastMode, DuplicatePolicy, ObservationAlignmentLoss
-from monai_place.networks.outputs import PLACEOutput
+
+if TYPE_CHECKING:  # the losses need torch alone, not timm and transformers
+    from monai_place.networks.outputs import PLACEOutput
 
 __all__ = ["PLACELoss"]
 
@@ -53,8 +57,8 @@ class PLACELoss(nn.Module):
         ):
             if not weight >= 0:
                 raise ValueError(f"{name} is {weight}, expected a number of at least 0")
-        if ita_weight + pcma_weight + cce_weight == 0:
-            raise ValueError("ita_weight, pcma_weight and cce_weight are 0: there is no loss left")
+        if ita_weight + pcma_weight + cce_weight + patch_weight == 0:
+            raise ValueError("all weights are 0: there is no loss left")
         self.weights = {"ita": ita_weight, "pcma": pcma_weight, "cce": cce_weight, "patch": patch_weight}
         self.ita = GlobalAlignmentLoss()
         self.pcma = ObservationAlignmentLoss(

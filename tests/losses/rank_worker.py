@@ -118,7 +118,7 @@ def run_model(layout: str, rank: int | None) -> Result:
     for key in ("input_ids", "attention_mask", "sentence_ids"):
         batch[key] = batch[key][:, :longest]
     wrapped = model if rank is None else DistributedDataParallel(model)
-    terms = PLACELoss(mode="both")(wrapped(batch))
+    terms = PLACELoss(mode="both", patch_weight=0.5)(wrapped(batch))
     terms["loss"].backward()
     result = {name: value.detach() for name, value in terms.items()}
     for name, parameter in model.named_parameters():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,8 @@ import torch
 from monai_place.losses import GlobalAlignmentLoss, ObservationAlignmentLoss, PatchCorrelationLoss, PLACELoss
 from monai_place.networks import PLACEOutput
 from tests.networks.models import make_batch, small_model
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +45,12 @@ def test_terms_are_the_losses_and_loss_is_their_weighted_sum(output: PLACEOutput
         pytest.param({"pcma_weight": 0}, {"loss", "ita", "cce"}, id="without PCMA"),
         pytest.param({"cce_weight": 0}, {"loss", "ita", "pcma"}, id="without CCE"),
         pytest.param({"ita_weight": 0, "cce_weight": 0}, {"loss", "pcma"}, id="PCMA alone"),
+        pytest.param({"patch_weight": 1}, {"loss", "ita", "pcma", "cce", "patch"}, id="patches, too"),
+        pytest.param(
+            {"ita_weight": 0, "pcma_weight": 0, "cce_weight": 0, "patch_weight": 1},
+            {"loss", "patch"},
+            id="patches alone",
+        ),
     ],
 )
 def test_term_without_a_weight_is_left_out(output: PLACEOutput, weights: dict[str, float], names: set[str]) -> None:
@@ -65,6 +76,20 @@ def test_options_reach_the_alignment_of_observations(output: PLACEOutput) -> Non
     torch.testing.assert_close(PLACELoss(**options)(output)["pcma"], direct)
 
 
+def test_patches_can_be_picked_like_observations(output: PLACEOutput) -> None:
+    values = output.image.patch_values
+    direct = ObservationAlignmentLoss("both")(
+        output.report.sentence_embeddings,
+        output.report.sentence_mask,
+        output.sentence_keys,
+        values / values.norm(dim=-1, keepdim=True),
+    )
+    terms = PLACELoss(mode="both", patch_weight=0.3)(output)
+    without = PLACELoss(mode="both")(output)
+    torch.testing.assert_close(terms["patch"], direct)
+    torch.testing.assert_close(terms["loss"], without["loss"] + 0.3 * direct)
+
+
 @pytest.mark.parametrize("mode", ["report", "sentence", "both"])
 @pytest.mark.parametrize(
     "counts",
@@ -78,7 +103,7 @@ def test_options_reach_the_alignment_of_observations(output: PLACEOutput) -> Non
 )
 def test_every_parameter_gets_a_finite_gradient(mode: Any, counts: list[int]) -> None:
     model = small_model()
-    terms = PLACELoss(mode=mode)(model(make_batch(counts)))
+    terms = PLACELoss(mode=mode, patch_weight=0.5)(model(make_batch(counts)))
     terms["loss"].backward()
     assert all(value.isfinite() for value in terms.values())
     for name, parameter in model.named_parameters():
@@ -118,6 +143,11 @@ def test_bfloat16_autocast_is_close_to_float32() -> None:
 def test_bad_weight_raises(weights: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PLACELoss(**weights)
+
+
+def test_losses_import_without_the_networks() -> None:
+    script = "import sys, monai_place.losses; sys.exit('timm' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
 def test_correlation_alone_needs_a_correlation_head(output: PLACEOutput) -> None:
