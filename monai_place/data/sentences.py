@@ -106,7 +106,7 @@ def _ends_sentence(block: str, start: int, stop: re.Match[str]) -> bool:
         return False
     if marks.startswith(("...", "…")):
         return not following[0].islower()
-    return marks[0] != "." or not _is_abbreviation(before, following, whole=stop.start() - start < LOOK)
+    return marks[0] != "." or not _is_abbreviation(before, following)
 
 
 def _space_is_missing(before: str, following: str) -> bool:
@@ -116,10 +116,10 @@ def _space_is_missing(before: str, following: str) -> bool:
     return capitalized and ((left.isalpha() and left[1:].islower()) or before[-1:].isdigit() or before[-1:] in ")]%_")
 
 
-def _is_abbreviation(before: str, following: str, *, whole: bool) -> bool:
-    """Tell whether a full stop belongs to a list number or an abbreviation; `whole`: `before` is all before it."""
+def _is_abbreviation(before: str, following: str) -> bool:
+    """Tell whether a full stop belongs to a list number or an abbreviation."""
     number = before.strip().lstrip("(")
-    if whole and number.isdigit() and len(number) < 3:  # "1." at the start of a sentence
+    if number.isdigit() and len(number) < 3:  # "1." is all the sentence has so far
         return True
     match = _LEFT_WORD.search(before)
     word = match[0] if match else ""

@@ -283,7 +283,7 @@ def _repeat(words: Counter[str], kept: frozenset[str]) -> Iterator[str]:
 
 @contextmanager
 def _no_threads() -> Iterator[None]:
-    """Keep the library from starting threads: after that it would warn, and lock itself, in forked workers."""
+    """Keep the library from starting threads: before 0.23 it then warns on standard error in forked workers."""
     before = os.environ.get("TOKENIZERS_PARALLELISM")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     try:

@@ -45,6 +45,7 @@ def test_indented_heading_is_found():
         pytest.param("No prior study is available for\ncomparison.", id="wrapped word with a stop"),
         pytest.param("No prior study is available for\ncomparison", id="wrapped word"),
         pytest.param("With these findings: edema and effusion.", id="findings in a sentence"),
+        pytest.param("See the Findings: edema and effusion.", id="capitalized in a sentence"),
         pytest.param("Findings are in line with pneumonia.", id="findings as subject"),
         pytest.param("FINDINGS CONSISTENT WITH EDEMA.", id="capitals throughout"),
         pytest.param("History of HIV, no comparison.", id="history of"),
