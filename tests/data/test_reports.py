@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from monai_place.data.phantom import render_study
 from monai_place.data.reports import ReportSections, clean_text, report_sentences, split_sections
 
 COUNTS = Path(__file__).with_name("clinical_notes_sentence_counts.json")
@@ -150,6 +151,13 @@ def test_report_without_content_has_no_sentence(text):
 def test_unknown_section_is_refused(sections):
     with pytest.raises(ValueError, match=r"sections must be .*findings.*impression.*other"):
         report_sentences("Normal.", sections)
+
+
+def test_reports_of_the_phantom_split_into_their_ground_truth():
+    # Grounding pairs the n-th sentence of the splitter with the n-th of the ground truth.
+    for index in range(20):
+        study = render_study(0, index, size=48)
+        assert report_sentences(study.report) == [sentence.text for sentence in study.sentences]
 
 
 @pytest.fixture(scope="module")
