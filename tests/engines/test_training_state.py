@@ -17,7 +17,7 @@ from monai_place.losses import PLACELoss
 from monai_place.networks import PLACEModel
 from tests.support.models import tiny_config
 from tests.support.processes import in_group, run_ranks
-from tests.support.training import assert_same, build_run, final_state
+from tests.support.training import TinyLoss, TinyOutput, assert_same, build_run, final_state
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,10 @@ def test_two_ranks_see_the_batches_of_one_and_resume_exactly(tmp_path: Path) -> 
     states = whole["state"]["random"]
     assert len(states) == 2
     assert not torch.equal(states[0]["torch"], states[1]["torch"])
+    # A loss that is bad on one rank is skipped by both, or their weights would part.
+    ranks = [torch.load(tmp_path / f"bad_{rank}.pt", weights_only=True) for rank in range(2)]
+    assert [rank["skipped"] for rank in ranks] == [1, 1]
+    assert_same(ranks[0], ranks[1])
     # And one process does not go on with the run of two.
     with pytest.raises(ValueError, match=r"world size 2, this one has 1"):
         build_run(tmp_path / "cut", resume="auto", validate=False).go()
@@ -142,3 +146,22 @@ def train_rank(rank: int, folder: Path) -> None:
         assert cut.trainer.state.iteration == 7
         assert load_training_state(folder / "cut" / "checkpoints" / "checkpoint_000000007.pt")["iteration"] == 7
         build("cut", resume="auto").go()
+        bad = build("bad", epochs=1, dropout=0.0, loss=BadOnRankOne(rank)).go()
+        weights = bad.trainer.network.module.state_dict()
+        torch.save({"skipped": bad.gradients.skipped, "weights": dict(weights)}, folder / f"bad_{rank}.pt")
+
+
+class BadOnRankOne(TinyLoss):
+    """NaN in the second step, on one rank, with gradients that are finite on both."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank = rank
+        self.call = 0
+
+    def forward(self, output: TinyOutput) -> dict[str, torch.Tensor]:
+        self.call += 1
+        terms = super().forward(output)
+        if self.rank == 1 and self.call == 2:
+            terms["loss"] = terms["loss"] + float("nan")
+        return terms

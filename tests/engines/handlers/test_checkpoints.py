@@ -127,6 +127,30 @@ def test_a_validation_cut_short_is_done_by_the_resumed_run(tmp_path: Path, unint
     assert_same(final_state(tmp_path), uninterrupted)
 
 
+def test_what_a_validation_draws_before_it_is_cut_short_is_drawn_again(tmp_path: Path) -> None:
+    def draw(engine: Any) -> None:
+        engine.state.metrics["drawn"] = float(torch.rand(()))
+
+    whole = build_run(tmp_path / "whole")
+    whole.evaluator.add_event_handler(Events.ITERATION_COMPLETED, draw)
+    whole.go()
+    cut = build_run(tmp_path / "cut")
+    cut.evaluator.add_event_handler(Events.ITERATION_COMPLETED, draw)
+    asked = []
+
+    def stop(engine: Any) -> None:
+        asked.append(True)
+        engine.terminate()
+
+    cut.evaluator.add_event_handler(Events.ITERATION_COMPLETED, stop)
+    cut.checkpoint.add_stop_condition(lambda: bool(asked))
+    cut.go()
+    resumed = build_run(tmp_path / "cut", resume="auto")
+    resumed.evaluator.add_event_handler(Events.ITERATION_COMPLETED, draw)
+    resumed.go()
+    assert_same(final_state(tmp_path / "cut"), final_state(tmp_path / "whole"))
+
+
 def test_a_finished_run_is_resumed_to_nothing(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
     build_run(tmp_path).go()
     assert build_run(tmp_path, resume="auto").go().seen == []

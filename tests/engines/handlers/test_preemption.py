@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ignite.engine import Events
 from monai.bundle import ConfigParser
 
 from monai_place.engines import EXIT_RESUMABLE, ExactCheckpointHandler, PreemptionHandler
@@ -23,11 +24,13 @@ from tests.support.training import assert_same, build_run, final_state
 pytestmark = [pytest.mark.dist, pytest.mark.slow]
 
 
-def train(folder: Path, own_group: bool = False, **arguments: Any) -> None:
-    """Train in a child process, with signals handled."""
+def train(folder: Path, own_group: bool = False, hang_s: float = 0, **arguments: Any) -> None:
+    """Train in a child process, with signals handled; the second step hangs."""
     if own_group:
         os.setpgrp()
-    build_run(folder, handlers=lambda checkpoint: [PreemptionHandler(checkpoint)], **arguments).go()
+    run = build_run(folder, handlers=lambda checkpoint: [PreemptionHandler(checkpoint)], **arguments)
+    run.trainer.add_event_handler(Events.ITERATION_STARTED(once=2), lambda: time.sleep(hang_s))
+    run.go()
     (folder / "completed").touch()
 
 
@@ -56,7 +59,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_signal_to_the_whole_group_saves_and_the_run_goes_on_exactly(
     tmp_path: Path, uninterrupted: dict[str, Any], name: str, workers: int
 ) -> None:
-    process = start(train, tmp_path, own_group=True, workers=workers, slow_s=0.1)
+    process = start(train, tmp_path, own_group=True, workers=workers, slow_s=0.2)
     wait_for(lambda: steps(tmp_path) >= 6, process)
     assert process.pid is not None
     os.killpg(process.pid, signal.Signals[name])  # schedulers and terminals signal the workers too
@@ -84,12 +87,13 @@ def test_a_signal_during_validation_does_not_wait_for_its_end(tmp_path: Path, un
 
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
-    process = start(train, tmp_path, slow_s=0.5)
+    process = start(train, tmp_path, hang_s=600)
     wait_for(lambda: steps(tmp_path) >= 1, process)
-    process.terminate()
-    time.sleep(0.1)
-    process.terminate()
-    process.join(600)
+    for _ in range(500):  # two that come together count as one
+        process.terminate()
+        process.join(1)
+        if not process.is_alive():
+            break
     assert process.exitcode == -signal.SIGTERM
     assert not (tmp_path / "completed").exists()
 
