@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monai_place.visualize import plot_linear_probe, plot_loss_curves, plot_validation_curves
-from monai_place.visualize.history import history_rows, loss_terms_of, points_of, validation_terms_of
+from monai_place.visualize.history import history_rows, points_of
 
 
 def titles(figure) -> list[str]:
@@ -68,20 +68,6 @@ def test_a_very_long_run_is_thinned_but_keeps_both_ends():
 def test_a_log_without_a_term_is_refused(history):
     with pytest.raises(ValueError, match="at least one row with a term of the loss"):
         plot_loss_curves(history)
-
-
-def test_the_log_of_this_project_s_handlers_is_understood():
-    rows = history_rows(
-        [
-            {"kind": "train", "epoch": 1, "iteration": 10, "loss": 4.0, "ita": 2.0, "lr/decay": 1e-4, "lr/rest": 2e-4},
-            {"kind": "validation", "epoch": 1, "iteration": 10, "val_loss": 4.5, "val_loss_ita": 2.5, "pcma_gap": None},
-            {"kind": "validation", "epoch": 2, "iteration": 20, "val_loss": 4.4, "pcma_gap": 1.5},
-        ]
-    )
-    assert loss_terms_of(rows) == ["loss", "ita"]
-    assert rows[0]["lr"] == 2e-4
-    assert (rows[1]["val/loss"], rows[1]["val/ita"]) == (4.5, 2.5)
-    assert validation_terms_of(rows) == ["pcma_gap"]
 
 
 def test_what_is_compared_shares_a_panel_and_other_numbers_have_their_own():

@@ -6,7 +6,6 @@ from PIL import Image
 
 from monai_place.visualize import heat_layer, overlay_heat, write_overlay
 from monai_place.visualize.overlay import encode_png, mask_outline
-from monai_place.visualize.pictures import embed_heat, outline_path, shrink
 
 
 @pytest.fixture
@@ -63,25 +62,6 @@ def test_the_outline_lies_around_the_region_and_leaves_its_inside(image):
 
 def test_an_empty_region_has_no_outline(image):
     assert not mask_outline(np.zeros((5, 5))).any()
-    assert outline_path(np.zeros((5, 5))) == ""
-
-
-def test_the_vector_outline_encloses_exactly_the_area_of_a_rectangle_but_for_its_cut_corners():
-    mask = np.zeros((20, 30), dtype=bool)
-    mask[5:10, 10:22] = True
-    points = np.array([p.split() for p in outline_path(mask).strip("MZ").split("L")], dtype=float)
-    x, y = points.T
-    area = abs((x[:-1] * y[1:] - x[1:] * y[:-1]).sum()) / 2
-    assert area == pytest.approx(60 - 4 * 0.125)
-    assert (x.min(), x.max(), y.min(), y.max()) == (10, 22, 5, 10)
-
-
-def test_every_part_of_a_region_in_parts_and_its_hole_is_outlined():
-    mask = np.zeros((20, 30), dtype=bool)
-    mask[2:8, 2:8] = True
-    mask[4:6, 4:6] = False
-    mask[12:15, 20:25] = True
-    assert outline_path(mask).count("Z") == 3
 
 
 def test_the_written_picture_has_the_size_and_pixels_of_the_overlay(image, tmp_path):
@@ -128,16 +108,3 @@ def test_only_png_is_written(image, tmp_path):
 
 def test_what_interpolation_overshoots_is_clipped(image):
     assert overlay_heat(image * 1.0005, np.zeros(image.shape)).max() == 255
-
-
-def test_shrinking_keeps_the_aspect_and_never_enlarges(image):
-    assert shrink(image, 30).shape == (20, 30)
-    assert shrink(image, 300).shape == image.shape
-
-
-def test_the_embedded_map_of_a_large_image_is_small_and_keeps_its_limits():
-    heat = np.zeros((1000, 500))
-    heat[400:600, 100:400] = 0.5
-    heat[1, 1] = 1.0  # one hot pixel that picking skips
-    assert len(embed_heat(heat, largest=100)) < 3000
-    assert embed_heat(heat, largest=100) != embed_heat(np.minimum(heat, 0.5), largest=100)

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
 from monai_place.visualize import (
-    GroundingExample,
     RetrievalExample,
     RetrievedItem,
     plot_grounding_sheet,
@@ -42,21 +40,6 @@ def test_texts_are_withheld_unless_asked_for(report, studies):
     assert "effusion" not in all_texts(plot_grounding_sheet(report.grounding_examples))
 
 
-@pytest.mark.parametrize("suffix", [".png", ".pdf"])
-def test_a_saved_figure_is_the_same_file_every_time(report, tmp_path, suffix):
-    first, second = (
-        save_figure(plot_grounding_sheet(report.grounding_examples), tmp_path / f"{name}{suffix}", dpi=72)
-        for name in "ab"
-    )
-    assert first.read_bytes() == second.read_bytes()
-
-
-def test_an_unknown_ending_is_refused_and_nothing_is_left(report, tmp_path):
-    with pytest.raises(ValueError, match=r"must end in one of .*got 'a\.bmp'"):
-        save_figure(plot_grounding_sheet(report.grounding_examples), tmp_path / "a.bmp")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_letters_that_the_font_lacks_and_dollar_signs_do_not_disturb_a_sheet(studies, tmp_path):
     items = [RetrievedItem(0.5, right=True, text="$x_ 胸部 🫁 \\frac{$")]
     figure = plot_retrieval_sheet([RetrievalExample(items, query_image=studies[0].image)], show_text=True)
@@ -68,13 +51,3 @@ def test_letters_that_the_font_lacks_and_dollar_signs_do_not_disturb_a_sheet(stu
 def test_a_sheet_of_nothing_is_refused(plot):
     with pytest.raises(ValueError, match="got none"):
         plot([])
-
-
-def test_an_example_that_does_not_fit_together_is_refused(studies):
-    image = studies[0].image
-    with pytest.raises(ValueError, match="query_image or query_text, and not both"):
-        RetrievalExample([])
-    with pytest.raises(ValueError, match="query_image or query_text, and not both"):
-        RetrievalExample([], query_image=image, query_text="a")
-    with pytest.raises(ValueError, match=r"prior must have the shape of its image \(64, 64\), got \(2, 2\)"):
-        GroundingExample(image, "a", np.zeros((64, 64)), prior=np.zeros((2, 2)))

@@ -10,7 +10,7 @@ import pytest
 from monai_place.visualize import plot_loss_curves, plot_roc
 from monai_place.visualize.figures import add_text, new_figure, new_grid, style_axes
 from monai_place.visualize.svg import figure_to_svg
-from monai_place.visualize.theme import DARK, LIGHT, SERIES
+from monai_place.visualize.theme import LIGHT
 
 
 @pytest.fixture
@@ -102,22 +102,3 @@ def test_the_same_figure_gives_the_same_svg_and_leaves_no_global_state(roc):
     assert first == second
     assert dict(mpl.rcParams) == before
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
-
-
-def luminance(color: str) -> float:
-    channels = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)]) / 255
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-@pytest.mark.parametrize("name", ["ink", *SERIES])
-def test_texts_of_every_color_can_be_read_on_page_and_panel(theme, name):
-    for ground in ("page", "panel"):
-        lighter, darker = sorted((luminance(theme[name]), luminance(theme[ground])), reverse=True)
-        assert (lighter + 0.05) / (darker + 0.05) >= 4.5  # WCAG 2, AA
-
-
-def test_both_themes_name_the_same_colors_and_no_two_names_share_one():
-    assert LIGHT.keys() == DARK.keys()
-    assert len(set(LIGHT.values())) == len(LIGHT)
