@@ -13,7 +13,6 @@ from monai_place.data.datalist import (
     DatalistError,
     load_records,
     read_datalist,
-    resolve_inside,
     write_datalist,
 )
 
@@ -133,55 +132,6 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     assert read_datalist(path).name == "n"
 
 
-HOSTILE = [
-    pytest.param("/etc/passwd", "absolute", id="absolute"),
-    pytest.param("../secret.png", "'..'", id="parent"),
-    pytest.param("images/../../secret.png", "'..'", id="inner parent"),
-    pytest.param("images\\..\\..\\secret.png", "'..'", id="windows parent"),
-    pytest.param("C:\\secret.png", "drive", id="drive"),
-    pytest.param("c:secret.png", "drive", id="drive without slash"),
-    pytest.param("\\\\server\\share\\secret.png", "absolute", id="UNC"),
-    pytest.param("https://example.org/secret.png", "address", id="URL"),
-    pytest.param("file:///etc/secret.png", "address", id="file URL"),
-    pytest.param("a\0b.png", "NUL", id="NUL"),
-    pytest.param("a/" * 2500 + "b.png", "5005 characters", id="long"),
-    pytest.param("", "empty", id="empty"),
-]
-
-
-@pytest.mark.parametrize(("relative", "reason"), HOSTILE)
-def test_a_path_that_leaves_its_root_is_refused_with_the_reason(tmp_path: Path, relative: str, reason: str) -> None:
-    with pytest.raises(ValueError, match="must stay under its root") as error:
-        resolve_inside(tmp_path, relative)
-    assert reason in str(error.value)
-    assert len(str(error.value)) < 200
-
-
-@pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_link_out_of_the_root_is_refused_and_one_inside_is_followed(tmp_path: Path, kind: str) -> None:
-    root, outside = tmp_path / "root", tmp_path / "root-outside"
-    for folder in (root / "real", outside):
-        folder.mkdir(parents=True)
-        (folder / "a.png").touch()
-    good, bad = ("real/a.png", "a.png") if kind == "file" else ("real", "")
-    (root / "in").symlink_to(root / good)
-    (root / "out").symlink_to(outside / bad)
-    suffix = "" if kind == "file" else "/a.png"
-    assert resolve_inside(root, f"in{suffix}") == root / "real/a.png"
-    with pytest.raises(ValueError, match="a link leads out of it"):
-        resolve_inside(root, f"out{suffix}")
-
-
-def test_a_root_that_is_itself_a_link_is_followed(tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir()
-    (tmp_path / "root").symlink_to(tmp_path / "store")
-    assert resolve_inside(tmp_path / "root", "a.png") == tmp_path / "store/a.png"
-
-
-def test_dots_in_names_are_no_fault(tmp_path: Path) -> None:
-    assert resolve_inside(tmp_path, "./a..b/.c/1.2.840.png") == tmp_path / "a..b/.c/1.2.840.png"
-
-
 def test_loaded_records_have_absolute_paths_and_keep_the_rest(tmp_path: Path) -> None:
     (record,) = load_records(write(tmp_path), "training")
     assert record["image"] == os.fspath(tmp_path / "images/a.png")
@@ -194,7 +144,15 @@ def test_loaded_records_have_absolute_paths_and_keep_the_rest(tmp_path: Path) ->
         assert record[key] == RECORD[key]
 
 
-@pytest.mark.parametrize(("relative", "reason"), HOSTILE[:4])
+@pytest.mark.parametrize(
+    ("relative", "reason"),
+    [
+        pytest.param("/etc/passwd", "absolute", id="absolute"),
+        pytest.param("../secret.png", "'..'", id="parent"),
+        pytest.param("images/../../secret.png", "'..'", id="inner parent"),
+        pytest.param("images\\..\\..\\secret.png", "'..'", id="windows parent"),
+    ],
+)
 @pytest.mark.parametrize("key", ["image", "mask", "report_path"])
 def test_loading_refuses_a_record_whose_path_leaves_the_root(
     tmp_path: Path, key: str, relative: str, reason: str
