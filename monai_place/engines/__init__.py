@@ -6,6 +6,7 @@ from monai_place.engines.checkpoint import CorruptCheckpointError, load_training
 from monai_place.engines.checkpoint_manager import CheckpointManager
 from monai_place.engines.dataset import StudyDataset, StudyError
 from monai_place.engines.diagnostics import PretrainingDiagnostics
+from monai_place.engines.distribution import distribute_network, freeze_untrained_parameters
 from monai_place.engines.handlers import (
     EXIT_RESUMABLE,
     BestModelFolderHandler,
@@ -30,6 +31,7 @@ from monai_place.engines.random_state import (
     isolated_random,
     restore_random_state,
 )
+from monai_place.engines.ranks import run_on_first_rank
 from monai_place.engines.sampling import StudySampler
 from monai_place.engines.schedule import IterationScheduleHandler, build_warmup_cosine, warmup_cosine_factor
 from monai_place.engines.setup import build_place_model, fast_autocast, fit_report_tokenizer
@@ -64,8 +66,10 @@ __all__ = [
     "build_warmup_cosine",
     "capture_random_state",
     "derive_seed",
+    "distribute_network",
     "fast_autocast",
     "fit_report_tokenizer",
+    "freeze_untrained_parameters",
     "isolated_random",
     "load_training_state",
     "loss_terms",
@@ -73,6 +77,7 @@ __all__ = [
     "prepare_study_batch",
     "read_history",
     "restore_random_state",
+    "run_on_first_rank",
     "save_training_state",
     "study_loader",
     "warmup_cosine_factor",

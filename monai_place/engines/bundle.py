@@ -6,16 +6,18 @@ import json
 import os
 import shlex
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_place.atomic import write_json_atomic
 
-__all__ = ["bundle_folder", "bundle_run_command", "new_bundle", "read_run_settings", "run_bundle"]
+__all__ = ["add_bundle_files", "bundle_folder", "bundle_run_command", "new_bundle", "read_run_settings", "run_bundle"]
 
 SETTINGS = "run.json"
 PARTS = ("configs", "docs", "LICENSE")
+WRAPPINGS = ("Failed to evaluate", "Failed to instantiate")  # what MONAI's parser makes of any error
 
 
 def bundle_folder(name: str = "place") -> Path:
@@ -52,14 +54,29 @@ def new_bundle(folder: str | os.PathLike[str]) -> Path:
         return folder
     if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(f"{folder.name!r} is not empty and is no run; choose a new folder")
-    source = bundle_folder()
+    add_bundle_files(folder)
+    return folder
+
+
+def add_bundle_files(folder: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> None:
+    """Copy configs, docs and license of a bundle into `folder`, each where it is missing.
+
+    Args:
+        folder: made where it is missing.
+        source: a bundle; None, or a folder that holds none, takes the package's.
+    """
+    folder = Path(folder)
+    bundle = Path(source) if source and Path(source, "configs", "metadata.json").is_file() else bundle_folder()
     folder.mkdir(parents=True, exist_ok=True)
     for part in reversed(PARTS):  # the configs last: with them it is a run
-        if (source / part).is_dir():
-            shutil.copytree(source / part, folder / part, copy_function=shutil.copyfile)
+        if (folder / part).exists() or not (bundle / part).exists():
+            continue
+        temporary = folder / f".{part}.tmp"  # a part that is there is whole
+        if (bundle / part).is_dir():
+            shutil.copytree(bundle / part, temporary, copy_function=shutil.copyfile, dirs_exist_ok=True)
         else:
-            shutil.copyfile(source / part, folder / part)
-    return folder
+            shutil.copyfile(bundle / part, temporary)
+        temporary.rename(folder / part)
 
 
 def read_run_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -90,7 +107,7 @@ def bundle_run_command(folder: str | os.PathLike[str], settings: Mapping[str, An
     words = ["python", "-m", "monai.bundle", "run", "--config_file", str(folder / "configs" / "train.json")]
     words += ["--bundle_root", str(folder)]
     for key, value in settings.items():
-        words += [f"--{key}", value if isinstance(value, str) else json.dumps(value)]
+        words += [f"--{key}", value if isinstance(value, str) else repr(value)]  # MONAI reads Python, not JSON
     return shlex.join(words)
 
 
@@ -109,10 +126,13 @@ def run_bundle(folder: str | os.PathLike[str], settings: Mapping[str, Any], *, c
 
     folder = Path(folder)
     write_json_atomic(folder / SETTINGS, {key: value for key, value in settings.items() if key != "resume"})
-    try:
-        monai.bundle.run(config_file=[str(folder / "configs" / config)], bundle_root=str(folder), **settings)
-    except RuntimeError as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None and str(cause).startswith("Failed to evaluate"):
-            cause = cause.__cause__
-        raise cause from None
+    with warnings.catch_warnings():
+        # MONAI tells of every config that it is a program; this one is the user's own folder, made from our bundle.
+        warnings.filterwarnings("ignore", "parsing config_file", UserWarning)
+        try:
+            monai.bundle.run(config_file=[str(folder / "configs" / config)], bundle_root=str(folder), **settings)
+        except RuntimeError as error:
+            cause: BaseException = error
+            while cause.__cause__ is not None and str(cause).startswith(WRAPPINGS):
+                cause = cause.__cause__
+            raise cause from None

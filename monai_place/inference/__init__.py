@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from monai_place.inference.bundle import (
+    add_prompt_bank,
+    bundle_classifier,
+    complete_bundle,
+    evaluate_bundle,
+    ground_folder,
+    load_classifier_weights,
+)
 from monai_place.inference.classifier import PLACEFindingClassifier, ScoreMode
 from monai_place.inference.collect import CollectedStudies, GroundingRow, collect_studies, fit_location_prior
 from monai_place.inference.evaluate import evaluate_place, evaluate_studies
@@ -12,6 +20,8 @@ from monai_place.inference.export import (
     export_onnx,
     export_torchscript,
 )
+from monai_place.inference.findings_handlers import ClassifierWeightsHandler, FindingsWriterHandler
+from monai_place.inference.image_folder import ImageFolderDataset, image_records, require_images
 from monai_place.inference.index import EmbeddingIndex, SearchResult
 from monai_place.inference.loading import LoadedPLACE, find_model_folder, load_place
 from monai_place.inference.predictor import PLACEPredictor, load
@@ -29,14 +39,17 @@ from monai_place.inference.writers import write_findings_csv, write_findings_jso
 
 __all__ = [
     "Classification",
+    "ClassifierWeightsHandler",
     "CollectedStudies",
     "EmbeddingIndex",
     "FailedImage",
     "FindingPrompts",
     "FindingScores",
+    "FindingsWriterHandler",
     "GroundedSentence",
     "GroundingRow",
     "ImageEmbeddings",
+    "ImageFolderDataset",
     "LoadedPLACE",
     "PLACEFindingClassifier",
     "PLACEPredictor",
@@ -44,11 +57,15 @@ __all__ = [
     "ScoreMode",
     "SearchResult",
     "TextEmbeddings",
+    "add_prompt_bank",
     "build_classifier",
     "builtin_prompt_sets",
+    "bundle_classifier",
     "collect_studies",
+    "complete_bundle",
     "embed_reports",
     "embed_sentences",
+    "evaluate_bundle",
     "evaluate_place",
     "evaluate_studies",
     "export_backbone",
@@ -57,12 +74,16 @@ __all__ = [
     "export_torchscript",
     "find_model_folder",
     "fit_location_prior",
+    "ground_folder",
+    "image_records",
     "linear_probe_auroc",
     "load",
+    "load_classifier_weights",
     "load_place",
     "load_prompts",
     "probe_features",
     "prompts_for",
+    "require_images",
     "write_findings_csv",
     "write_findings_json",
     "write_overlays",

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from monai_place.data.tokens import ReportTokenizer
+from monai_place.inference.prompt_bank import PromptBank
 from monai_place.inference.prompts import PromptSet
 from monai_place.inference.text import embed_sentences
 from monai_place.networks import ImageFeatures, PLACEConfig, PLACEModel
 
-__all__ = ["PLACEFindingClassifier", "ScoreMode"]
+__all__ = ["PLACEFindingClassifier", "ScoreMode", "image_fields"]
 
 ScoreMode = Literal["global", "local", "mean"]
 
+# What of a PLACEModel reads reports or serves training alone: parts of its state dict, and fields of its config.
+TEXT_SIDE = ("report_encoder.", "report_projection.", "sentence_projection.", "correlation_head.", "log_temperature")
+TEXT_FIELDS = (
+    "report_",
+    "correlation_",
+    "vocab_size",
+    "max_tokens",
+    "image_weights",
+    "temperature",
+    "learn_temperature",
+)
+
 
 class PLACEFindingClassifier(nn.Module):
-    """The image side of PLACE with the embedded prompts as buffers, so that no text encoder is needed.
+    """The image side of PLACE with a bank of embedded prompts, so that no text encoder is needed.
 
     The score of a finding compares its positive prompts with its negative ones. For a prompt, `global` takes the
     cosine of the image's and the prompt's global embeddings; `local` lets the prompt's sentence embedding softly pick
@@ -31,8 +44,9 @@ class PLACEFindingClassifier(nn.Module):
     which is the softmax over the pair (positive, negative). `mean` averages the scores of both ways. The temperatures
     are those of training. A probability made of cosines is not calibrated: compare it between images, not with 0.5.
 
-    The names of parameters are those of `PLACEModel`. An instance made from plain sizes, as a bundle's JSON does, has
-    an empty bank; its state dict brings the rest. Not a medical device.
+    The names of parameters are those of `PLACEModel`, and the bank is `prompt_bank`, so that one file serves both: a
+    state dict that holds the text side of PLACE, too, loads, strictly in everything else. An instance made from plain
+    sizes, as a bundle's JSON does, has an empty bank; its state dict brings the rest. Not a medical device.
 
     Args:
         config: of the model; its `image_weights` are not fetched.
@@ -55,17 +69,6 @@ class PLACEFindingClassifier(nn.Module):
         >>> network(torch.zeros(1, 1, 128, 128)).shape
         torch.Size([1, 2])
     """
-
-    if TYPE_CHECKING:  # TorchScript does not read annotations that are text
-        positive_reports: torch.Tensor
-        positive_sentences: torch.Tensor
-        positive_mask: torch.Tensor
-        negative_reports: torch.Tensor
-        negative_sentences: torch.Tensor
-        negative_mask: torch.Tensor
-        global_temperature: torch.Tensor
-        local_temperature: torch.Tensor
-        pick_temperature: torch.Tensor
 
     def __init__(
         self,
@@ -96,13 +99,13 @@ class PLACEFindingClassifier(nn.Module):
         self.prefix_tokens = self.image_encoder.prefix_tokens
         self.pools_token = config.image_pool == "cls" and bool(self.image_encoder.vit.has_class_token)
         self.classes = list(classes)
-        for kind, count in (("positive", positive_prompts), ("negative", negative_prompts)):
-            shape = (len(classes), count, config.joint_dim)
-            self.register_buffer(f"{kind}_reports", torch.zeros(shape))
-            self.register_buffer(f"{kind}_sentences", torch.zeros(shape))
-            self.register_buffer(f"{kind}_mask", torch.zeros(shape[:2], dtype=torch.bool))
-        for name in ("global_temperature", "local_temperature", "pick_temperature"):
-            self.register_buffer(name, torch.tensor(1.0))
+        self.prompt_bank = PromptBank(
+            len(classes),
+            positive_prompts=positive_prompts,
+            negative_prompts=negative_prompts,
+            joint_dim=config.joint_dim,
+        )
+        self.register_load_state_dict_pre_hook(_drop_text_side)
 
     @classmethod
     def from_place(
@@ -139,30 +142,30 @@ class PLACEFindingClassifier(nn.Module):
         )
         for name in ("image_encoder", "image_projection", "extractor"):
             getattr(made, name).load_state_dict(getattr(model, name).state_dict())
-        was_training = model.training
+        was_training, bank = model.training, made.prompt_bank
         model.eval()
         for kind in ("positive", "negative"):
             groups = [getattr(entry, kind) for entry in prompts.findings]
             texts = [text for group in groups for text in group]
-            mask = getattr(made, f"{kind}_mask")
+            mask = getattr(bank, f"{kind}_mask")
             for row, group in enumerate(groups):
                 mask[row, : len(group)] = True
             reports, sentences = embed_sentences(model, tokenizer, texts)
-            getattr(made, f"{kind}_reports")[mask] = reports
-            getattr(made, f"{kind}_sentences")[mask] = sentences
+            getattr(bank, f"{kind}_reports")[mask] = reports
+            getattr(bank, f"{kind}_sentences")[mask] = sentences
         model.train(was_training)
-        made.global_temperature.copy_(model.temperature.detach())
-        made.local_temperature.fill_(local_temperature)
-        made.pick_temperature.fill_(pick_temperature)
+        bank.global_temperature.copy_(model.temperature.detach())
+        bank.local_temperature.fill_(local_temperature)
+        bank.pick_temperature.fill_(pick_temperature)
         return made.to(model.log_temperature.device).eval()
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that build an instance which this one's state dict fits, as plain JSON values."""
         return {
-            "config": self.config.to_dict(),
+            "config": image_fields(self.config),
             "classes": list(self.classes),
-            "positive_prompts": self.positive_mask.shape[1],
-            "negative_prompts": self.negative_mask.shape[1],
+            "positive_prompts": self.prompt_bank.positive_mask.shape[1],
+            "negative_prompts": self.prompt_bank.negative_mask.shape[1],
             "mode": self.mode,
         }
 
@@ -178,9 +181,9 @@ class PLACEFindingClassifier(nn.Module):
         score = torch.zeros(1, device=image.device)
         if self.mode != "local":
             pooled = tokens[:, 0] if self.pools_token else patches.mean(dim=1)
-            score = self._global_scores(F.normalize(self.image_projection(pooled).float(), dim=-1))
+            score = self.prompt_bank.global_scores(F.normalize(self.image_projection(pooled).float(), dim=-1))
         if self.mode != "global":
-            local = self._local_scores(self.extractor(patches, values)[0])
+            local = self.prompt_bank.local_scores(self.extractor(patches, values)[0])
             score = (score + local) / 2 if self.mode == "mean" else local
         return score
 
@@ -191,39 +194,22 @@ class PLACEFindingClassifier(nn.Module):
             features: from `PLACEModel.encode_image`.
         """
         found = {
-            "global": self._global_scores(features.global_embedding),
-            "local": self._local_scores(features.observations),
+            "global": self.prompt_bank.global_scores(features.global_embedding),
+            "local": self.prompt_bank.local_scores(features.observations),
         }
         return {**found, "mean": (found["global"] + found["local"]) / 2}
 
-    def _global_scores(self, embedding: torch.Tensor) -> torch.Tensor:
-        """Compare global embeddings (B, D) with the bank -> (B, C)."""
-        positive = self._averaged(self._global(embedding, self.positive_reports), self.positive_mask)
-        negative = self._averaged(self._global(embedding, self.negative_reports), self.negative_mask)
-        return (positive - negative) / self.global_temperature
 
-    def _local_scores(self, observations: torch.Tensor) -> torch.Tensor:
-        """Compare observations (B, K, D) with the bank -> (B, C)."""
-        positive = self._averaged(self._local(observations, self.positive_sentences), self.positive_mask)
-        negative = self._averaged(self._local(observations, self.negative_sentences), self.negative_mask)
-        return (positive - negative) / self.local_temperature
+def image_fields(config: PLACEConfig) -> dict[str, Any]:
+    """Return the fields of a config that shape the image side, as plain JSON values; weights are not fetched.
 
-    def _global(self, embedding: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
-        """Cosine of each image (B, D) with each prompt (C, P, D) -> (B, C, P)."""
-        return torch.einsum("bd,cpd->bcp", embedding, prompts)
-
-    def _local(self, observations: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
-        """Picked cosine of each image's observations (B, K, D) with each prompt (C, P, D) -> (B, C, P).
-
-        The formula is that of `monai_place.losses.observation_scores`, written so that it can be scripted.
-        """
-        similarity = torch.einsum("bkd,cpd->bcpk", observations, prompts)
-        return ((similarity / self.pick_temperature).softmax(dim=-1) * similarity).sum(dim=-1)
-
-    def _averaged(self, cosines: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Mean over the prompts that are there: (B, C, P) and (C, P) -> (B, C)."""
-        weight = mask.to(cosines.dtype)
-        return (cosines * weight).sum(dim=-1) / weight.sum(dim=-1).clamp(min=1.0)
+    Example:
+        >>> fields = image_fields(PLACEConfig(report_width=96))
+        >>> fields["image_size"], "report_width" in fields
+        (224, False)
+    """
+    values = config.replace(image_weights=None).to_dict()
+    return {name: value for name, value in values.items() if not name.startswith(TEXT_FIELDS)}
 
 
 def _image_side(config: PLACEConfig) -> PLACEConfig:
@@ -237,3 +223,8 @@ def _image_side(config: PLACEConfig) -> PLACEConfig:
         report_heads=1,
         correlation_depth=0,
     )
+
+
+def _drop_text_side(_module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    for key in [key for key in state if key.startswith(tuple(prefix + part for part in TEXT_SIDE))]:
+        del state[key]

@@ -19,7 +19,16 @@ from monai_place.preprocess import PreprocessSpec
 from monai_place.transforms.geometry import FitGeometry, fit_geometry
 from monai_place.transforms.images import image_transforms
 
-__all__ = ["ImageInput", "ImageQueue", "PreparedImage", "image_list", "load_pixels", "prepare_image", "source_names"]
+__all__ = [
+    "ImageInput",
+    "ImageQueue",
+    "PreparedImage",
+    "failure_reason",
+    "image_list",
+    "load_pixels",
+    "prepare_image",
+    "source_names",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +117,23 @@ def prepare_image(image: ImageInput, spec: PreprocessSpec) -> PreparedImage:
     return PreparedImage(pixels, data["image"], geometry)
 
 
+def failure_reason(name: str, error: BaseException) -> str:
+    """Say why a file could not be used, without anything that a tag of it says.
+
+    Args:
+        name: of the file.
+        error: what was raised, perhaps by MONAI, which wraps what a transform raises.
+
+    Example:
+        >>> failure_reason("a.dcm", KeyError("Doe^Jane"))
+        'a.dcm: cannot be read (KeyError)'
+    """
+    while error.__cause__ is not None and not isinstance(error, RadiographError):
+        error = error.__cause__
+    # A decoder may fail in ways of its own; its message may hold what a tag says.
+    return str(error) if isinstance(error, RadiographError) else f"{name}: cannot be read ({type(error).__name__})"
+
+
 class ImageQueue:
     """Iterates over batches of a list of images, and gathers the files that could not be used in `failed`.
 
@@ -150,11 +176,8 @@ class ImageQueue:
             return prepare_image(image, self.spec).tensor  # a wrong array is the caller's mistake, not a bad file
         try:
             return prepare_image(image, self.spec).tensor
-        except RadiographError as error:
-            reason = str(error)
         except Exception as error:
-            # A decoder may fail in ways of its own; its message may hold what a tag says.
-            reason = f"{Path(image).name}: cannot be read ({type(error).__name__})"
+            reason = failure_reason(Path(image).name, error)
         logger.warning("%s", reason)
         self.failed.append(FailedImage(place, self.names[place], reason))
         return None

@@ -23,6 +23,10 @@ from monai_place.weights import (
 
 __all__ = ["LoadedPLACE", "find_model_folder", "load_place"]
 
+# The prompts that a zero-shot classifier compares images with: a part of its own beside the model's, in `model.pt` and
+# in the `extra` of `place.json`.
+PROMPT_BANK = "prompt_bank"
+
 # Where a model folder lies within what a user may point at: the folder itself, a run (`model/` holds the best
 # checkpoint), a bundle, a run of checkpoints.
 PLACES = ("", "model", "models", "models/place", "best", "last")
@@ -101,7 +105,8 @@ def load_place(path: str | os.PathLike[str], *, device: torch.device | str = "cp
         )
     model = _build(description, folder.name)
     try:
-        load_weights(model, read_state_dict(folder / "model.pt"))
+        state = read_state_dict(folder / "model.pt")
+        load_weights(model, {key: value for key, value in state.items() if not key.startswith(f"{PROMPT_BANK}.")})
     except WeightsError as error:
         raise WeightsError(f"{folder.name}/model.pt: {error}") from None
     return LoadedPLACE(

@@ -21,7 +21,7 @@ def start(target: Callable[..., None], *arguments: Any, **keywords: Any) -> Base
     The server has the heavy imports done, so that a child starts at once.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.support.training"])
+    context.set_forkserver_preload(["tests.support.training", "monai.bundle", "monai_place.inference"])
     process = context.Process(target=_run, args=(target, *arguments), kwargs=keywords)
     process.start()
     return process
