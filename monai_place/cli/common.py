@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,32 +16,45 @@ __all__ = [
     "FAILED",
     "NOTE",
     "clean_errors",
+    "count_progress",
+    "format_interval",
     "image_files",
+    "list_failed",
     "parse_settings",
+    "pick_device",
     "print_json",
     "print_table",
-    "progress_bar",
+    "talk_on_stderr",
 ]
+
+logger = logging.getLogger(__name__)
 
 FAILED = 1
 NOTE = "Research use only. Not a medical device."
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii", ".gz", ""}
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii", ".nii.gz")
+NO_NUMBER = "-"
 
 
 @contextmanager
 def clean_errors() -> Iterator[None]:
-    """Turn what a user can cause into one line on stderr and exit code 1; anything else keeps its traceback."""
+    """Turn what a user can cause into one line on stderr and exit code 1; a bug of ours keeps its traceback.
+
+    `monai-place --verbose` logs the traceback in any case.
+    """
     try:
         yield
-    except (ValueError, OSError, KeyError) as error:
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        typer.echo(f"error: {text}", err=True)
+    except Exception as error:
+        ours = type(error).__module__.startswith("monai_place.")
+        if not ours and not isinstance(error, (ValueError, OSError, ImportError)):
+            raise
+        logger.info("traceback", exc_info=error)
+        typer.echo(f"error: {_describe(error)}", err=True)
         raise typer.Exit(FAILED) from error
 
 
 def print_json(value: Any) -> None:
     """Print `value` as JSON on stdout; stdout is data, stderr is talk."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(rows: Sequence[Sequence[str]], *, header: Sequence[str]) -> None:
@@ -55,8 +69,8 @@ def print_table(rows: Sequence[Sequence[str]], *, header: Sequence[str]) -> None
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function of (done, total) that moves a bar with rate and time left; quiet when not a terminal."""
+def count_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of (done, total) that moves a bar with rate and time left; quiet when not on a terminal."""
     from tqdm import tqdm
 
     with tqdm(desc=what, disable=not sys.stderr.isatty(), unit="") as bar:
@@ -69,7 +83,10 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def image_files(inputs: Sequence[Path]) -> list[Path]:
-    """List files; a folder stands for the images anywhere below it, in order of name.
+    """List files, each once; a folder stands for the images anywhere below it, in order of name.
+
+    In a folder an image is known by its suffix, or by the first bytes of DICOM where it has none. A file that is named
+    is taken as it is.
 
     Raises:
         FileNotFoundError: an input does not exist, or there is no image.
@@ -77,18 +94,17 @@ def image_files(inputs: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for entry in inputs:
         if entry.is_dir():
-            files += sorted(
-                path
-                for path in entry.rglob("*")
-                if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-            )
+            files += sorted(path for path in entry.rglob("*") if not path.name.startswith(".") and _is_image(path))
         elif entry.exists():
             files.append(entry)
         else:
             raise FileNotFoundError(f"{entry.name!r} does not exist")
     if not files:
-        raise FileNotFoundError("there is no image to read")
-    return files
+        raise FileNotFoundError(f"no image (DICOM, NIfTI, PNG or JPEG) in {[entry.name for entry in inputs]}")
+    unique: dict[Path, Path] = {}
+    for path in files:
+        unique.setdefault(path.absolute(), path)
+    return list(unique.values())
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -105,7 +121,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     for pair in settings:
         key, separator, text = pair.partition("=")
         if not separator or not key:
-            raise typer.BadParameter(f"{pair!r} is not of the form key=value")
+            raise typer.BadParameter(f"{pair!r} is not of the form key=value", param_hint="--set")
         try:
             values[key] = json.loads(text)
         except json.JSONDecodeError:
@@ -113,6 +129,83 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def interval(value: Mapping[str, Any]) -> str:
-    """Format an estimate with its interval."""
-    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+def pick_device(name: str | None) -> str:
+    """Return the device that a command runs on: the one that is named, else a GPU where there is one.
+
+    Raises:
+        typer.BadParameter: there is no such device on this machine.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if name is None:
+        return "cuda" if gpus else "cpu"
+    known = ["cpu", "cuda", *(f"cuda:{index}" for index in range(gpus))] if gpus else ["cpu"]
+    if name not in known:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)} on this machine", param_hint="--device")
+    return name
+
+
+def format_interval(value: Mapping[str, Any]) -> str:
+    """Format an estimate with its interval; what is not defined is a dash.
+
+    Example:
+        >>> format_interval({"value": 0.75, "low": 0.7, "high": None})
+        '0.750 [0.700, -]'
+        >>> format_interval({"value": None, "low": None, "high": None})
+        '-'
+    """
+    number, low, high = (
+        NO_NUMBER if (entry := value[name]) is None or entry != entry else f"{entry:.3f}"
+        for name in ("value", "low", "high")
+    )
+    return number if (low, high) == (NO_NUMBER, NO_NUMBER) else f"{number} [{low}, {high}]"
+
+
+def list_failed(failed: Iterable[tuple[str, str]]) -> None:
+    """Name each file that could not be used with its reason, and end with exit code 1 if there is one.
+
+    Args:
+        failed: (source, reason).
+    """
+    listed = list(failed)
+    for source, reason in listed:
+        typer.echo(f"failed: {source}: {reason.removeprefix(f'{Path(source).name}: ')}", err=True)
+    if listed:
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def talk_on_stderr() -> Iterator[None]:
+    """Send what MONAI's own loggers say to stderr; by themselves they write to stdout, which is for data."""
+    import monai.bundle  # noqa: F401  (makes the loggers)
+
+    moved: list[tuple[Any, Any]] = []
+    for name, logger_ in logging.root.manager.loggerDict.items():
+        if name.startswith("monai.") and isinstance(logger_, logging.Logger):
+            moved += [
+                (handler, handler.stream) for handler in logger_.handlers if type(handler) is logging.StreamHandler
+            ]
+    for handler, _ in moved:
+        handler.stream = sys.stderr  # setStream would flush the old one, which may be closed
+    try:
+        yield
+    finally:
+        for handler, stream in moved:
+            handler.stream = stream
+
+
+def _is_image(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    if path.suffix:
+        return path.name.lower().endswith(IMAGE_SUFFIXES)
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _describe(error: Exception) -> str:
+    """Return an error's message; of a file that the system refused, its name alone and not where it lies."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{Path(str(error.filename)).name}: {error.strerror}"
+    return str(error) or type(error).__name__

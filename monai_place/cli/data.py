@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from monai_place.cli.common import FAILED, clean_errors, parse_settings, print_json, progress_bar
+from monai_place.cli.common import FAILED, clean_errors, count_progress, parse_settings, print_json
 
-__all__ = ["register"]
+__all__ = ["COMMANDS"]
 
 
 def phantom(
@@ -26,7 +26,7 @@ def phantom(
 
     if image_format not in ("png", "dicom", "nifti"):
         raise typer.BadParameter(f"{image_format!r} is not one of png, dicom, nifti", param_hint="--format")
-    with clean_errors(), progress_bar("phantom") as progress:
+    with clean_errors(), count_progress("phantom") as progress:
         path = write_phantom(
             out,
             studies=studies,
@@ -54,10 +54,11 @@ def prepare(
 
     if source not in SOURCES:
         raise typer.BadParameter(f"unknown data set {source!r}; known: {sorted(SOURCES)}", param_hint="SOURCE")
-    with clean_errors():
-        report = prepare_source(source, src, out, **parse_settings(setting or []))
+    options = parse_settings(setting or [])
+    with clean_errors(), count_progress(source) as progress:
+        report = prepare_source(source, src, out, **{**options, "progress": progress})
     if as_json:
-        print_json(report.to_dict())
+        print_json({**report.to_dict(), "datalist": str(report.datalist)})
         return
     typer.echo(report)
     typer.echo(report.datalist)
@@ -71,7 +72,7 @@ def verify(
     """Find every fault of a datalist in one pass; exit code 1 if there is one."""
     from monai_place.data.verify import verify_datalist
 
-    with clean_errors(), progress_bar("verify") as progress:
+    with clean_errors(), count_progress("verify") as progress:
         faults = verify_datalist(datalist, images=images, progress=progress)
     if as_json:
         print_json([vars(fault) for fault in faults])
@@ -83,7 +84,4 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    for command in (phantom, prepare, verify):
-        app.command()(command)
+COMMANDS = (phantom, prepare, verify)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from monai_place.atomic import write_json_atomic
-from monai_place.cli.common import progress_bar
+from monai_place.cli.common import count_progress
 from monai_place.cli.machine import check_machine
 from monai_place.data.datalist import load_records, read_datalist
 from monai_place.data.phantom import write_phantom
@@ -23,7 +23,7 @@ from monai_place.engines.bundle import new_bundle, run_bundle
 from monai_place.inference import LoadedPLACE, PLACEPredictor, load_place
 from monai_place.inference.collect import CollectedStudies, collect_studies, fit_location_prior
 from monai_place.inference.evaluate import evaluate_studies
-from monai_place.inference.probe import linear_probe_auroc
+from monai_place.inference.probe import linear_probe_auroc, probe_features
 from monai_place.metrics import BootstrapInterval, LocationPrior
 from monai_place.visualize import (
     Diagnostic,
@@ -44,6 +44,8 @@ __all__ = ["run_demo", "run_report"]
 
 logger = logging.getLogger(__name__)
 
+PARTS = ("data", "run", "report.html", "metrics.json")
+MARK = "demo.json"
 SIZE = 128
 FRACTIONS = (0.01, 0.1, 1.0)
 # 1,750 steps of 32: what two cores do in about six minutes.
@@ -63,11 +65,13 @@ def run_demo(
 
     Returns:
         The numbers on the phantom's test split, as `metrics.json` holds them.
+
+    Raises:
+        FileExistsError: `out` holds files of these names that no demo wrote; nothing is removed.
     """
     begin = time.monotonic()
-    for part in ("data", "run", "report.html", "metrics.json"):
-        _remove(out / part)
-    with progress_bar("phantom") as progress:
+    _make_room(out)
+    with count_progress("phantom") as progress:
         datalist = write_phantom(out / "data", studies=studies, size=SIZE, seed=seed, workers=2, progress=progress)
     chosen = {**SETTINGS, "seed": seed, **dict(settings or {})}
     run = new_bundle(out / "run")
@@ -181,12 +185,11 @@ def _probe(
     untrained = replace(loaded, model=fresh)
     rows: dict[str, dict[float, BootstrapInterval]] = {}
     for name, model in (("pretrained", loaded), ("untrained", untrained)):
-        fitted = collect_studies(model, train, classes=classes, grounding_limit=0)
-        tested = collected if model is loaded else collect_studies(model, test, classes=classes, grounding_limit=0)
+        fitted = probe_features(model, train, classes=classes)
+        known = (collected.pooled, collected.labels)
+        tested = known if model is loaded else probe_features(model, test, classes=classes)
         rows[name] = {
-            share: linear_probe_auroc(
-                fitted.pooled, fitted.labels, tested.pooled, tested.labels, share, findings=list(classes), seed=seed
-            )["macro"]
+            share: linear_probe_auroc(*fitted, *tested, share, findings=list(classes), seed=seed)["macro"]
             for share in FRACTIONS
         }
     return rows
@@ -250,8 +253,16 @@ def _grounding_examples(
     return examples
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _make_room(out: Path) -> None:
+    """Remove an earlier demo; never what a user keeps under the same names."""
+    there = [out / part for part in PARTS if (out / part).exists()]
+    if there and not (out / MARK).is_file():
+        raise FileExistsError(
+            f"{out.name!r} holds {there[0].name!r}, and no demo wrote it ({MARK} is missing); choose another folder"
+        )
+    for path in there:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    write_json_atomic(out / MARK, {"note": "A demo of monai-place; the next one replaces its files."})

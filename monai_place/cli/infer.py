@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from monai_place.cli.common import FAILED, NOTE, clean_errors, image_files, print_json
+from monai_place.cli.common import (
+    NOTE,
+    clean_errors,
+    image_files,
+    list_failed,
+    pick_device,
+    print_json,
+    print_table,
+)
 
-__all__ = ["register"]
+__all__ = ["COMMANDS"]
 
 Model = Annotated[Path, typer.Argument(help="A run, a bundle or a model folder.")]
 Inputs = Annotated[list[Path], typer.Argument(help="Images, or folders of images (DICOM, NIfTI, PNG, JPEG).")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; by default a GPU if there is one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def classify(
     model: Model,
     inputs: Inputs,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, .csv or .json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write, .csv or .json, in place of the table.")
+    ] = None,
     finding: Annotated[list[str] | None, typer.Option(help="A finding to look for; may be repeated.")] = None,
     mode: Annotated[str, typer.Option(help="global, local or mean.")] = "mean",
+    as_json: AsJson = False,  # noqa: FBT002
     device: Device = None,
 ) -> None:
     """Zero-shot probabilities of findings; a file that cannot be read is listed, and the exit code is 1."""
@@ -31,34 +44,47 @@ def classify(
         raise typer.BadParameter(f"{mode!r} is not one of global, local, mean", param_hint="--mode")
     if out is not None and out.suffix not in (".csv", ".json"):
         raise typer.BadParameter(f"{out.name!r} ends neither in .csv nor in .json", param_hint="--out")
+    chosen = pick_device(device)
     with clean_errors():
-        predictor = load(model, device=device)
-        found = predictor.classify(image_files(inputs), finding or None, mode=mode)  # type: ignore[arg-type]
+        found = load(model, device=chosen).classify(image_files(inputs), finding or None, mode=mode)  # type: ignore[arg-type]  # checked above
         if out is not None:
             (write_findings_csv if out.suffix == ".csv" else write_findings_json)(out, found)
-    if out is None:
-        print_json({"note": NOTE, "results": {entry.source: entry.probabilities for entry in found.results}})
-    _list_failed(found.failed)
+    if as_json:
+        results = [{"source": entry.source, "probabilities": entry.probabilities} for entry in found.results]
+        failed = [{"source": entry.source, "reason": entry.reason} for entry in found.failed]
+        print_json({"note": NOTE, "mode": mode, "results": results, "failed": failed})
+    elif out is None:
+        rows = [[entry.source, *[f"{value:.3f}" for value in entry.probabilities.values()]] for entry in found.results]
+        print_table(rows, header=["image", *found.findings])
+    typer.echo(NOTE, err=True)
+    list_failed((entry.source, entry.reason) for entry in found.failed)
 
 
 def embed(
     model: Model,
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the index; added to where it is there.")],
+    prefix: Annotated[str, typer.Option(help="Put before each name, to tell folders of one index apart.")] = "",
     device: Device = None,
 ) -> None:
-    """Write global image embeddings into an index folder."""
+    """Write global image embeddings into an index folder; an image's name is its path below the folder they share."""
     from monai_place.inference import EmbeddingIndex, load
 
+    chosen = pick_device(device)
     with clean_errors():
-        found = load(model, device=device).embed_image(image_files(inputs))
-        if (out / "index.json").exists():
-            index = EmbeddingIndex.load(out).append(found.embeddings, found.sources)
-        else:
-            index = EmbeddingIndex(found.embeddings, found.sources)
-        index.save(out)
-    typer.echo(f"{len(found.sources)} images, {len(index)} in the index", err=True)
-    _list_failed(found.failed)
+        found = load(model, device=chosen).embed_image(image_files(inputs))
+        names = [prefix + source for source in found.sources]
+        old = EmbeddingIndex.load(out) if (out / "index.json").exists() else None
+        if old is not None and (twice := sorted(set(names) & set(old.ids))):
+            raise ValueError(
+                f"{len(twice)} of {len(names)} names are in the index already, such as {twice[0]!r}; --prefix tells "
+                "folders apart"
+            )
+        if names:
+            index = EmbeddingIndex(found.embeddings, names) if old is None else old.append(found.embeddings, names)
+            index.save(out)
+            typer.echo(f"{len(names)} images, {len(index)} in the index", err=True)
+    list_failed((entry.source, entry.reason) for entry in found.failed)
 
 
 def retrieve(
@@ -66,18 +92,23 @@ def retrieve(
     index: Annotated[Path, typer.Argument(help="Index folder of `monai-place embed`.")],
     image: Annotated[Path | None, typer.Option(help="The query image.")] = None,
     text: Annotated[str | None, typer.Option(help="The query text.")] = None,
-    k: Annotated[int, typer.Option(help="Entries wanted.", min=1)] = 10,
+    k: Annotated[int, typer.Option("--k", "-k", help="Entries wanted.", min=1)] = 10,
+    as_json: AsJson = False,  # noqa: FBT002
     device: Device = None,
 ) -> None:
     """Find the images of an index that are most like an image or a text."""
     from monai_place.inference import EmbeddingIndex, load
 
     if (image is None) == (text is None):
-        raise typer.BadParameter("give --image or --text, and not both")
+        raise typer.BadParameter("give one of them, and not both", param_hint="--image, --text")
+    chosen = pick_device(device)
     with clean_errors():
-        result = load(model, device=device).retrieve(EmbeddingIndex.load(index), image=image, text=text, k=k)
-    for name, score in zip(result.ids[0], result.scores[0].tolist(), strict=True):
-        typer.echo(f"{score:.4f}\t{name}")
+        result = load(model, device=chosen).retrieve(EmbeddingIndex.load(index), image=image, text=text, k=k)
+    found = list(zip(result.ids[0], result.scores[0].tolist(), strict=True))
+    if as_json:
+        print_json([{"image": name, "score": score} for name, score in found])
+    else:
+        print_table([[name, f"{score:.4f}"] for name, score in found], header=["image", "score"])
 
 
 def ground(
@@ -85,6 +116,7 @@ def ground(
     image: Annotated[Path, typer.Argument(help="One image.")],
     text: Annotated[list[str], typer.Option(help="A sentence; may be repeated.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlays.")],
+    as_json: AsJson = False,  # noqa: FBT002
     device: Device = None,
 ) -> None:
     """Show where an image supports a sentence, as overlays in the image's own size."""
@@ -92,11 +124,19 @@ def ground(
     from monai_place.inference import load, write_overlays
     from monai_place.visualize import overlay_heat
 
+    chosen = pick_device(device)
     with clean_errors():
-        grounded = load(model, device=device).ground(image, text)
+        grounded = load(model, device=chosen).ground(image, text)
         files = write_overlays(out, read_radiograph(image)[0], grounded, render=overlay_heat)
-    for path, entry in zip(files, grounded, strict=True):
-        typer.echo(f"{path}\tscore {entry.score:.3f}\tpeak (row, column) {entry.peak}")
+    rows: Sequence[dict[str, Any]] = [
+        {"file": str(path), "text": entry.text, "score": entry.score, "peak": list(entry.peak)}
+        for path, entry in zip(files, grounded, strict=True)
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        cells = [[row["file"], f"{row['score']:.3f}", *map(str, row["peak"])] for row in rows]
+        print_table(cells, header=["overlay", "score", "peak row", "column"])
     typer.echo(NOTE, err=True)
 
 
@@ -111,6 +151,8 @@ def export(
 
     if to not in ("backbone", "torchscript", "onnx"):
         raise typer.BadParameter(f"{to!r} is not one of backbone, torchscript, onnx", param_hint="--to")
+    if to == "backbone" and finding:
+        raise typer.BadParameter("the backbone alone knows no findings", param_hint="--finding")
     with clean_errors():
         if to == "backbone":
             path = export_backbone(model, out)
@@ -119,14 +161,4 @@ def export(
     typer.echo(path)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    for command in (classify, embed, retrieve, ground, export):
-        app.command()(command)
-
-
-def _list_failed(failed: tuple) -> None:  # type: ignore[type-arg]
-    for entry in failed:
-        typer.echo(f"failed: {entry.source}: {entry.reason}", err=True)
-    if failed:
-        raise typer.Exit(FAILED)
+COMMANDS = (classify, embed, retrieve, ground, export)

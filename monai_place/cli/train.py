@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from monai_place.cli.common import NOTE, clean_errors, interval, parse_settings, print_table
+from monai_place.cli.common import NOTE, clean_errors, list_failed, parse_settings, pick_device, talk_on_stderr
+from monai_place.cli.tables import evaluation_tables, print_tables, validation_table
 
-__all__ = ["evaluation_tables", "register"]
+__all__ = ["COMMANDS", "read_settings"]
+
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Setting of train.json, as key=value; may be repeated.")
+]
+
+# What other arguments of the commands say already.
+GIVEN_ELSEWHERE = {"bundle_root": "--out", "datalist": "DATALIST", "resume": "--resume"}
 
 
 def pretrain(
@@ -18,30 +28,40 @@ def pretrain(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; it becomes a MONAI bundle.")],
     preset: Annotated[str | None, typer.Option(help="place_tiny, place_small or place_base.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,  # noqa: FBT002
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Setting of train.json, as key=value; may be repeated.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command and stop.")] = False,  # noqa: FBT002
+    setting: Settings = None,
+    dry_run: Annotated[  # noqa: FBT002
+        bool, typer.Option("--dry-run", help="Check the settings, make the run's folder, print the command and stop.")
+    ] = False,
 ) -> None:
     """Pretrain PLACE through its MONAI bundle; prints the equivalent `python -m monai.bundle run` line.
 
     Exit code 75 means that the run was stopped by a signal and goes on with --resume.
     """
+    from monai_place.data.datalist import read_datalist
+    from monai_place.engines import read_history
     from monai_place.engines.bundle import bundle_run_command, new_bundle, read_run_settings, run_bundle
     from monai_place.networks import PRESETS
 
     if preset is not None and preset not in PRESETS:
         raise typer.BadParameter(f"{preset!r} is not one of {sorted(PRESETS)}", param_hint="--preset")
-    changes = parse_settings(setting or [])
+    changes = read_settings(setting or [], out)
     with clean_errors():
+        read_datalist(datalist)  # before anything is written
         settings: dict[str, Any] = read_run_settings(out) if resume else {}
         settings |= {"datalist": str(datalist)} | ({"preset": preset} if preset else {}) | changes
         settings["resume"] = "auto" if resume else "never"
-        typer.echo(bundle_run_command(out, settings))
+        if not resume and any((out / "checkpoints").glob("checkpoint_*.pt")):
+            raise FileExistsError(f"{out.name!r} holds a run already; go on with --resume, or choose another folder")
+        run = new_bundle(out)
+        typer.echo(bundle_run_command(run, settings))
         if dry_run:
             return
-        run_bundle(new_bundle(out), settings)
-    typer.echo(f"model: {out / 'models'}", err=True)
+        with talk_on_stderr():
+            run_bundle(run, settings)
+        history = Path(settings.get("output_dir", run)) / "history.jsonl"
+        found = validation_table(read_history(history)) if history.is_file() else None
+    print_tables([found] if found else [])
+    typer.echo(f"\nmodel: {out / 'models'}. {NOTE}", err=True)
 
 
 def evaluate(
@@ -50,11 +70,15 @@ def evaluate(
     split: Annotated[str, typer.Option(help="training, validation or test.")] = "test",
     json_file: Annotated[Path | None, typer.Option("--json", help="File for all numbers.")] = None,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the intervals.", min=10)] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the intervals.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the intervals.", min=0)] = 0,
     limit: Annotated[int | None, typer.Option(help="First so many records only.", min=1)] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; by default a GPU if there is one.")] = None,
 ) -> None:
-    """Retrieval, zero-shot findings, grounding and diagnostics of a model on a split, with 95 % intervals."""
+    """Retrieval, zero-shot findings, grounding and diagnostics of a model on a split, with 95 % intervals.
+
+    What the data cannot answer is left out: zero-shot without labels, retrieval without reports, grounding without
+    masks of findings. An image that cannot be read is listed, and the exit code is 1.
+    """
     from monai_place.atomic import write_json_atomic
     from monai_place.data.datalist import SPLITS, load_records, read_datalist
     from monai_place.inference.collect import fit_location_prior
@@ -62,92 +86,97 @@ def evaluate(
     from monai_place.inference.loading import load_place
 
     if split not in SPLITS:
-        raise typer.BadParameter(f"{split!r} is not one of {SPLITS}", param_hint="--split")
+        raise typer.BadParameter(f"{split!r} is not one of {', '.join(SPLITS)}", param_hint="--split")
+    chosen = pick_device(device)
     with clean_errors():
-        loaded = load_place(model, device=device or "cpu")
+        loaded = load_place(model, device=chosen)
         records = load_records(datalist, split, limit=limit)
+        if not records:
+            raise ValueError(f"{datalist.name}: split {split!r} is empty")
+        grounded = any(finding.get("mask") for record in records for finding in record.get("findings") or ())
         values = evaluate_place(
             loaded,
             records,
             classes=read_datalist(datalist).classes,
-            prior=fit_location_prior(load_records(datalist, "training")),
+            prior=fit_location_prior(load_records(datalist, "training")) if grounded else None,
             bootstrap=bootstrap,
             seed=seed,
         )
         if json_file is not None:
             write_json_atomic(json_file, values)
-    for title, header, rows in evaluation_tables(values):
-        typer.echo(f"\n{title}")
-        print_table(rows, header=header)
+    print_tables(evaluation_tables(values))
     typer.echo(f"\n{values['studies']} studies. {NOTE}", err=True)
-    for entry in values["failed"]:
-        typer.echo(f"failed: {entry['source']}: {entry['reason']}", err=True)
-    if values["failed"]:
-        raise typer.Exit(1)
-
-
-def evaluation_tables(values: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Return the tables of an evaluation: title, header, rows.
-
-    Args:
-        values: from `monai_place.inference.evaluate.evaluate_place`.
-    """
-    tables: list[tuple[str, list[str], list[list[str]]]] = []
-    modes = [mode for mode, found in values["zero_shot"].items() if found]
-    if modes:
-        first = values["zero_shot"][modes[0]]
-        rows = []
-        for name in first["per_finding"]:
-            share = f"{first['positives'][name]}/{first['positives'][name] + first['negatives'][name]}"
-            rows.append([name, *[interval(values["zero_shot"][mode]["per_finding"][name]) for mode in modes], share])
-        rows.append(["macro", *[interval(values["zero_shot"][mode]["macro"]) for mode in modes], ""])
-        tables.append(("Zero-shot AUROC [95 % interval]", ["finding", *modes, "positive"], rows))
-    if values["retrieval"]:
-        rows = [
-            [name.replace("_", " "), interval(entry), *[interval(side["intervals"][name]) for side in others]]
-            for first, *others in [list(values["retrieval"].values())]
-            for name, entry in first["intervals"].items()
-        ]
-        header = ["retrieval", *[side.replace("_", " ") for side in values["retrieval"]]]
-        rows.append(["median rank", *[f"{side['median_rank']:g}" for side in values["retrieval"].values()]])
-        tables.append(("Retrieval [95 % interval]", header, rows))
-    if values["grounding"]:
-        numbers = {name: entry for name, entry in values["grounding"].items() if "model" in _dict(entry)}
-        rows = [
-            [name.replace("_", " ")]
-            + [interval(entry[side]) if side in entry else "" for side in ("model", "prior", "chance")]
-            for name, entry in numbers.items()
-        ]
-        tables.append(("Grounding beside a text-only location prior", ["measure", "model", "prior", "chance"], rows))
-    rows = [[name, "-" if value is None else f"{value:.3f}"] for name, value in values["diagnostics"].items()]
-    tables.append(("Diagnostics", ["name", "value"], rows))
-    return tables
+    list_failed((entry["source"], entry["reason"]) for entry in values["failed"])
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demo.")] = Path("runs/demo"),
     studies: Annotated[int, typer.Option(help="Studies of the phantom.", min=100)] = 5000,
     seed: Annotated[int, typer.Option(help="Seed of the phantom and of the training.", min=0)] = 0,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Setting of train.json, as key=value; may be repeated.")
-    ] = None,
+    setting: Settings = None,
 ) -> None:
     """Phantom, pretraining through the bundle, evaluation, report: the whole path on built-in data."""
+    settings = read_settings(setting or [], None)
     from monai_place.cli.demo import run_demo
 
-    with clean_errors():
-        values = run_demo(out, studies=studies, seed=seed, settings=parse_settings(setting or []))
-    for title, header, rows in evaluation_tables(values):
-        typer.echo(f"\n{title}")
-        print_table(rows, header=header)
-    typer.echo(f"\nreport: {out / 'report.html'}\n{NOTE}")
+    with clean_errors(), talk_on_stderr():
+        values = run_demo(out, studies=studies, seed=seed, settings=settings)
+    print_tables(evaluation_tables(values))
+    typer.echo(f"\nreport: {out / 'report.html'}")
+    typer.echo(NOTE, err=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    for command in (pretrain, evaluate, demo):
-        app.command()(command)
+def read_settings(pairs: Sequence[str], run: Path | None) -> dict[str, Any]:
+    """Read `--set` pairs for the bundle's train.json, and refuse a key that it does not have.
+
+    MONAI takes any key and says nothing, so that a misspelled one would change nothing for hours. The last part of a
+    key with `#` may be new: an argument that the config leaves at its default.
+
+    Args:
+        pairs: of the form key=value.
+        run: folder whose own config counts where it has one; None takes the package's.
+
+    Raises:
+        typer.BadParameter: a pair is not of the form, a key is unknown, or another argument gives it.
+
+    Example:
+        >>> read_settings(["epochs=3", "limit=null"], None)
+        {'epochs': 3, 'limit': '$None'}
+    """
+    from monai_place.engines.bundle import bundle_folder
+
+    values = parse_settings(pairs)
+    if not values:
+        return {}
+    file = next(
+        path
+        for folder in ([run] if run else []) + [bundle_folder()]
+        if (path := folder / "configs" / "train.json").is_file()
+    )
+    config = json.loads(file.read_text(encoding="utf-8"))
+    for key in values:
+        if key in GIVEN_ELSEWHERE:
+            raise typer.BadParameter(f"{key!r} is given by {GIVEN_ELSEWHERE[key]}", param_hint="--set")
+        _check_key(key, config)
+    # MONAI drops an override that is None, and evaluates an expression.
+    return {key: "$None" if value is None else value for key, value in values.items()}
 
 
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _check_key(key: str, config: Mapping[str, Any]) -> None:
+    parts = key.replace("::", "#").split("#")
+    place: Any = config
+    for depth, part in enumerate(parts):
+        if isinstance(place, list) and part.isdigit() and int(part) < len(place):
+            place = place[int(part)]
+        elif isinstance(place, dict) and part in place:
+            place = place[part]
+        elif isinstance(place, dict) and 0 < depth == len(parts) - 1:
+            return
+        else:
+            known = list(place) if isinstance(place, dict) else []
+            like = difflib.get_close_matches(part, known, n=1)
+            hint = f"; did you mean {'#'.join([*parts[:depth], like[0]])!r}?" if like else ""
+            raise typer.BadParameter(f"train.json has no setting {key!r}{hint}", param_hint="--set")
+
+
+COMMANDS = (pretrain, evaluate, demo)

@@ -1,0 +1,113 @@
+"""The numbers of a training and of an evaluation as tables for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import typer
+
+from monai_place.cli.common import format_interval, print_table
+
+__all__ = ["ResultTable", "evaluation_tables", "print_tables", "validation_table"]
+
+BEST = "val_loss"
+GROUNDING_SIDES = ("model", "prior", "chance")
+
+
+class ResultTable(NamedTuple):
+    """A table for people: the first column is text, the others are numbers.
+
+    Args:
+        title: above it.
+        header: names of the columns.
+        rows: cells as they are printed.
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def print_tables(tables: Iterable[ResultTable]) -> None:
+    """Print tables with their titles, a blank line before each."""
+    for table in tables:
+        typer.echo(f"\n{table.title}")
+        print_table(table.rows, header=table.header)
+
+
+def validation_table(history: Sequence[Mapping[str, Any]]) -> ResultTable | None:
+    """Return the numbers of a run's last validation, beside those of the model that was kept; None without one.
+
+    Args:
+        history: from `monai_place.engines.read_history`.
+
+    Example:
+        >>> rows = [{"kind": "validation", "epoch": epoch, "val_loss": loss} for epoch, loss in ((1, 2.0), (2, 2.5))]
+        >>> validation_table(rows)[1:]
+        (['validation', 'epoch 2, last', 'epoch 1, kept'], [['val_loss', '2.500', '2.000']])
+    """
+    found = [row for row in history if row.get("kind") == "validation"]
+    if not found:
+        return None
+    last = found[-1]
+    finite = [row for row in found if row.get(BEST) is not None]
+    kept = min(finite, key=lambda row: row[BEST]) if finite else last  # of equal ones the first, as the handler keeps
+    columns = [(f"epoch {last['epoch']}, last", last)]
+    if kept is not last:
+        columns.append((f"epoch {kept['epoch']}, kept", kept))
+    names = [name for name in last if name not in ("kind", "epoch", "iteration")]
+    rows = [[name, *[_number(row.get(name)) for _, row in columns]] for name in names]
+    return ResultTable("Validation", ["validation", *[title for title, _ in columns]], rows)
+
+
+def evaluation_tables(values: Mapping[str, Any]) -> list[ResultTable]:
+    """Return the tables of an evaluation; a part that the data could not answer is left out.
+
+    Args:
+        values: from `monai_place.inference.evaluate_place`.
+    """
+    found = (_zero_shot(values["zero_shot"]), _retrieval(values["retrieval"]), _grounding(values["grounding"]))
+    rows = [[name, _number(value)] for name, value in values["diagnostics"].items()]
+    return [*[table for table in found if table is not None], ResultTable("Diagnostics", ["name", "value"], rows)]
+
+
+def _zero_shot(values: Mapping[str, Any]) -> ResultTable | None:
+    modes = [mode for mode, found in values.items() if found]
+    if not modes:
+        return None
+    first = values[modes[0]]
+    rows = []
+    for name in first["per_finding"]:
+        share = f"{first['positives'][name]}/{first['positives'][name] + first['negatives'][name]}"
+        rows.append([name, *[format_interval(values[mode]["per_finding"][name]) for mode in modes], share])
+    rows.append(["macro", *[format_interval(values[mode]["macro"]) for mode in modes], ""])
+    return ResultTable("Zero-shot AUROC [95 % interval]", ["finding", *modes, "positive"], rows)
+
+
+def _retrieval(sides: Mapping[str, Any]) -> ResultTable | None:
+    if not sides:
+        return None
+    names = next(iter(sides.values()))["intervals"]
+    rows = [
+        [name.replace("_", " "), *[format_interval(side["intervals"][name]) for side in sides.values()]]
+        for name in names
+    ]
+    rows.append(["median rank", *[_number(side["median_rank"], "g") for side in sides.values()]])
+    return ResultTable("Retrieval [95 % interval]", ["retrieval", *[side.replace("_", " ") for side in sides]], rows)
+
+
+def _grounding(values: Mapping[str, Any]) -> ResultTable | None:
+    measures = {name: entry for name, entry in values.items() if isinstance(entry, Mapping) and "model" in entry}
+    if not measures:
+        return None
+    rows = [
+        [name.replace("_", " "), *[format_interval(entry[side]) if side in entry else "" for side in GROUNDING_SIDES]]
+        for name, entry in measures.items()
+    ]
+    return ResultTable("Grounding beside a text-only location prior", ["measure", *GROUNDING_SIDES], rows)
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None or not math.isfinite(value) else format(value, form)
