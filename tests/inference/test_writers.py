@@ -108,8 +108,3 @@ def test_a_renderer_of_one_s_own_is_used(tmp_path):
 def test_evidence_of_another_size_is_refused(tmp_path):
     with pytest.raises(ValueError, match="must have the size of its image"):
         write_overlays(tmp_path, np.zeros((4, 5)), [grounded(np.ones((4, 4)))])
-
-
-def test_the_peak_is_where_the_evidence_is_largest_among_what_was_seen():
-    evidence = np.array([[np.nan, 0.1], [0.7, 0.2]])
-    assert grounded(evidence).peak == (1, 0)
