@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,30 @@ def datalist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_phantom(tmp_path_factory.mktemp("phantom"), studies=60, size=64, seed=3)
 
 
+Words = Callable[..., list[str]]
 Train = Callable[..., Ended]
 
 
 @pytest.fixture(scope="session")
-def train(datalist: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """Return a function of (output folder, settings) that runs train.json as a command."""
+def train_words(datalist: Path) -> Words:
+    """Return a function of (output folder, settings) that gives the words of the command that trains."""
 
-    def run(output: Path, *, timeout_s: float = 600, **changes: Any) -> Ended:
+    def words(output: Path, *more: Path, **changes: Any) -> list[str]:
+        configs = [str(BUNDLE / "configs" / "train.json"), *(str(path) for path in more)]
         settings = {"bundle_root": str(BUNDLE), "datalist": str(datalist), "output_dir": str(output), **SETTINGS}
-        words = overrides({**settings, **changes})
+        chosen = configs[0] if len(configs) == 1 else repr(configs)
+        return ["run", "--config_file", chosen, *overrides({**settings, **changes})]
+
+    return words
+
+
+@pytest.fixture(scope="session")
+def train(train_words: Words, tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """Return a function of (output folder, settings) that trains by a command."""
+
+    def run(output: Path, *more: Path, **changes: Any) -> Ended:
         log = tmp_path_factory.mktemp("log") / "train.log"
-        config = str(BUNDLE / "configs" / "train.json")
-        return bundle_command("run", "--config_file", config, *words, log=log, timeout_s=timeout_s)
+        return bundle_command(*train_words(output, *more, **changes), log=log)
 
     return run
 
@@ -69,6 +81,15 @@ def trained(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ended = train(folder)
     assert ended.code == 0, ended.output
     return folder
+
+
+@pytest.fixture
+def unchanged_logging() -> Iterator[None]:
+    """Give the root logger its handlers and level back: MONAI sets them as a bundle's logging.conf says."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from monai_place.engines.handlers.checkpoints import ExactCheckpointHandler
 from monai_place.engines.handlers.curves import TrainingCurvesHandler
 from monai_place.engines.handlers.diagnostics import DiagnosticsHandler
 from monai_place.engines.handlers.gradients import GradientPolicyHandler
+from monai_place.engines.handlers.group import HandlerGroup
 from monai_place.engines.handlers.history import TrainingHistoryHandler, read_history
 from monai_place.engines.handlers.loss_metric import StudyLossMetric
 from monai_place.engines.handlers.model_folder import BestModelFolderHandler
@@ -21,6 +22,7 @@ __all__ = [
     "ExactCheckpointHandler",
     "FiniteMetricComparison",
     "GradientPolicyHandler",
+    "HandlerGroup",
     "PreemptionHandler",
     "StudyLossMetric",
     "TrainingCurvesHandler",
