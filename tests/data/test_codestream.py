@@ -55,7 +55,7 @@ def test_a_compressed_frame_that_claims_too_many_pixels_is_refused(
 
 
 @pytest.mark.parametrize("name", COMPRESSED)
-@pytest.mark.parametrize("padding", [0, 1, 7])
+@pytest.mark.parametrize("padding", [0, 1, 40])
 def test_a_whole_frame_passes_with_the_zeros_that_make_its_length_even(name: str, padding: int) -> None:
     check_codestream(first_frame(name).rstrip(b"\0") + bytes(padding))
 
