@@ -85,8 +85,8 @@ def count_progress(what: str) -> Iterator[Callable[[int, int], None]]:
 def image_files(inputs: Sequence[Path]) -> list[Path]:
     """List files, each once; a folder stands for the images anywhere below it, in order of name.
 
-    In a folder an image is known by its suffix, or by the first bytes of DICOM where it has none. A file that is named
-    is taken as it is.
+    In a folder an image is known by its suffix or, since archives name DICOM files as they like, by the mark of DICOM
+    at its beginning. A file that is named is taken as it is.
 
     Raises:
         FileNotFoundError: an input does not exist, or there is no image.
@@ -198,8 +198,8 @@ def talk_on_stderr() -> Iterator[None]:
 def _is_image(path: Path) -> bool:
     if not path.is_file():
         return False
-    if path.suffix:
-        return path.name.lower().endswith(IMAGE_SUFFIXES)
+    if path.name.lower().endswith(IMAGE_SUFFIXES):
+        return True
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 

@@ -126,13 +126,14 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "LICENSE").write_text("no image")
-    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM and more")
+    for name in ("IM0001", "1.2.840.113619"):
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM and more")
     return tmp_path
 
 
 def test_a_folder_stands_for_the_images_below_it_in_order(folder: Path) -> None:
     found = [path.relative_to(folder).as_posix() for path in image_files([folder])]
-    assert found == ["IM0001", "a.PNG", "b.png", "sub/c.nii.gz", "sub/d.dcm"]
+    assert found == ["1.2.840.113619", "IM0001", "a.PNG", "b.png", "sub/c.nii.gz", "sub/d.dcm"]
 
 
 def test_a_file_that_is_named_is_taken_as_it_is_and_once(folder: Path) -> None:

@@ -222,9 +222,9 @@ def test_a_damaged_image_can_be_left_out(spoiled: Path, call: Any, tmp_path: Pat
 
 
 def test_a_field_that_the_model_does_not_have_is_one_line(datalist: Path, call: Any, tmp_path: Path) -> None:
-    done = call("pretrain", datalist, "--out", tmp_path / "run", "--set", 'model_overrides={"querys": 3}')
+    done = call("pretrain", datalist, "--out", tmp_path / "run", "--set", 'model_overrides={"quries": 3}')
     assert done.code == 1
-    assert "querys" in done.err.splitlines()[-1]
+    assert "quries" in done.err.splitlines()[-1]
 
 
 def test_evaluate_prints_tables_and_writes_all_numbers(trained: Any, datalist: Path, call: Any, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 import typer
 
 from monai_place.cli.app import app
+from monai_place.cli.train import GIVEN_ELSEWHERE, read_settings
 from monai_place.data import write_phantom
 from tests.support.models import save_tiny_place
 
@@ -86,6 +88,25 @@ def test_verbs_and_options_on_the_pages_exist(page: str) -> None:
         values = sum(1 for name in used if not options[name].is_flag)
         wanted = [parameter.name for parameter in parameters if parameter.param_type_name == "argument"]
         assert len(words) - len(used) - values == len(wanted), f"{verb} takes {wanted}"
+
+
+@pytest.mark.parametrize("page", sorted(page for page in PAGES if command_lines(page)))
+def test_settings_on_the_pages_exist(page: str) -> None:
+    for _, verb, *words in command_lines(page):
+        pairs = [value for name, value in pairwise(words) if name == "--set"]
+        if verb in ("pretrain", "demo"):
+            assert len(read_settings(pairs, None)) == len(pairs)
+
+
+def test_settings_of_the_table_for_monai_users_exist() -> None:
+    text = (ROOT / "docs" / "monai_users.md").read_text(encoding="utf-8")
+    table = text.partition("| setting | meaning |")[2].partition("\n\n")[0]
+    names = [
+        name for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.split("|")[1] if line else "")
+    ]
+    ours = [name for name in names if name not in GIVEN_ELSEWHERE]
+    assert len(ours) > 15
+    assert read_settings([f"{name}=1" for name in ours], None).keys() == set(ours)
 
 
 def test_the_table_of_verbs_is_whole() -> None:
