@@ -61,8 +61,10 @@ EXTRAS = {
         "pytest-cov>=7",
         "pytest-xdist>=3.8",
         "ruff>=0.14",
+        "setuptools>=77",
     ],
 }
+BUNDLE_PARTS = ("configs", "docs")
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 
 
@@ -71,9 +73,13 @@ class BuildWithBundles(build_py):
 
     def run(self) -> None:
         super().run()
-        if not self.editable_mode:
-            target = Path(self.build_lib) / "monai_place" / "bundles"
-            shutil.copytree(ROOT / "bundles", target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("models"))
+        if self.editable_mode:
+            return
+        for bundle in (ROOT / "bundles").iterdir():
+            target = Path(self.build_lib) / "monai_place" / "bundles" / bundle.name
+            for part in BUNDLE_PARTS:  # and nothing that a run has left there
+                shutil.copytree(bundle / part, target / part, dirs_exist_ok=True)
+            shutil.copyfile(bundle / "LICENSE", target / "LICENSE")
 
 
 setup(
