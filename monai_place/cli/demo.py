@@ -80,7 +80,8 @@ def run_demo(
     loaded = load_place(run)
     test, classes = load_records(datalist, "test"), read_datalist(datalist).classes
     prior = fit_location_prior(load_records(datalist, "training"))
-    collected = collect_studies(loaded, test, classes=classes, prior=prior)
+    with count_progress("evaluate") as progress:
+        collected = collect_studies(loaded, test, classes=classes, prior=prior, progress=progress)
     values = evaluate_studies(collected, seed=seed)
     probe = _probe(loaded, load_records(datalist, "training"), test, collected, classes, seed=seed)
     values["linear_probe"] = {

@@ -11,6 +11,7 @@ import typer
 from monai_place.cli.common import (
     NOTE,
     clean_errors,
+    count_progress,
     image_files,
     list_failed,
     pick_device,
@@ -46,7 +47,9 @@ def classify(
         raise typer.BadParameter(f"{out.name!r} ends neither in .csv nor in .json", param_hint="--out")
     chosen = pick_device(device)
     with clean_errors():
-        found = load(model, device=chosen).classify(image_files(inputs), finding or None, mode=mode)  # type: ignore[arg-type]  # checked above
+        predictor, files = load(model, device=chosen), image_files(inputs)
+        with count_progress("classify") as progress:
+            found = predictor.classify(files, finding or None, mode=mode, progress=progress)  # type: ignore[arg-type]
         if out is not None:
             (write_findings_csv if out.suffix == ".csv" else write_findings_json)(out, found)
     if as_json:
@@ -72,7 +75,9 @@ def embed(
 
     chosen = pick_device(device)
     with clean_errors():
-        found = load(model, device=chosen).embed_image(image_files(inputs))
+        predictor, files = load(model, device=chosen), image_files(inputs)
+        with count_progress("embed") as progress:
+            found = predictor.embed_image(files, progress=progress)
         names = [prefix + source for source in found.sources]
         old = EmbeddingIndex.load(out) if (out / "index.json").exists() else None
         if old is not None and (twice := sorted(set(names) & set(old.ids))):

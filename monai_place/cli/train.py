@@ -10,7 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from monai_place.cli.common import NOTE, clean_errors, list_failed, parse_settings, pick_device, talk_on_stderr
+from monai_place.cli.common import (
+    NOTE,
+    clean_errors,
+    count_progress,
+    list_failed,
+    parse_settings,
+    pick_device,
+    talk_on_stderr,
+)
 from monai_place.cli.tables import evaluation_tables, print_tables, validation_table
 
 __all__ = ["COMMANDS", "read_settings"]
@@ -94,14 +102,17 @@ def evaluate(
         if not records:
             raise ValueError(f"{datalist.name}: split {split!r} is empty")
         grounded = any(finding.get("mask") for record in records for finding in record.get("findings") or ())
-        values = evaluate_place(
-            loaded,
-            records,
-            classes=read_datalist(datalist).classes,
-            prior=fit_location_prior(load_records(datalist, "training")) if grounded else None,
-            bootstrap=bootstrap,
-            seed=seed,
-        )
+        prior = fit_location_prior(load_records(datalist, "training")) if grounded else None
+        with count_progress("evaluate") as progress:
+            values = evaluate_place(
+                loaded,
+                records,
+                classes=read_datalist(datalist).classes,
+                prior=prior,
+                bootstrap=bootstrap,
+                seed=seed,
+                progress=progress,
+            )
         if json_file is not None:
             write_json_atomic(json_file, values)
     print_tables(evaluation_tables(values))

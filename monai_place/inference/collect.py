@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +112,7 @@ def collect_studies(
     prior: LocationPrior | None = None,
     batch_size: int = 64,
     grounding_limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> CollectedStudies:
     """Run a model over records.
 
@@ -122,6 +123,7 @@ def collect_studies(
         prior: the location prior to stand beside the grounding.
         batch_size: studies at a time; the right-against-swapped loss is that of batches of this size.
         grounding_limit: ground the sentences of the first so many studies only.
+        progress: called with (studies done, studies in all).
 
     Raises:
         ValueError: there are no records, or a label has another number of entries than `classes`.
@@ -141,7 +143,8 @@ def collect_studies(
     grounding: list[GroundingRow] = []
     captured: list[torch.Tensor] = []
     hook = model.image_projection.register_forward_pre_hook(lambda _, arguments: captured.append(arguments[0]))
-    queue = ImageQueue([record["image"] for record in records], loaded.preprocess, batch_size=batch_size)
+    pictures = [record["image"] for record in records]
+    queue = ImageQueue(pictures, loaded.preprocess, batch_size=batch_size, progress=progress)
     try:
         for places, image in queue:
             captured.clear()

@@ -30,6 +30,7 @@ def evaluate_place(
     batch_size: int = 64,
     bootstrap: int = 1000,
     seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure retrieval, zero-shot classification, grounding and the diagnostics of pretraining.
 
@@ -41,6 +42,7 @@ def evaluate_place(
         batch_size: studies at a time.
         bootstrap: resamples.
         seed: of the bootstrap.
+        progress: called with (studies done, studies in all).
 
     Returns:
         Plain JSON values, see `evaluate_studies`.
@@ -48,7 +50,7 @@ def evaluate_place(
     Raises:
         ValueError: there are no records, or their labels do not fit the classes.
     """
-    collected = collect_studies(loaded, records, classes=classes, prior=prior, batch_size=batch_size)
+    collected = collect_studies(loaded, records, classes=classes, prior=prior, batch_size=batch_size, progress=progress)
     return evaluate_studies(collected, bootstrap=bootstrap, seed=seed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -141,13 +141,19 @@ class ImageQueue:
         images: files, arrays or tensors.
         spec: the preprocessing of the weights.
         batch_size: images at a time.
+        progress: called with (images done, images in all) after each batch, and at the end.
 
     Raises:
         ValueError: `batch_size` is below 1.
     """
 
     def __init__(
-        self, images: ImageInput | Sequence[ImageInput], spec: PreprocessSpec, *, batch_size: int = 16
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        spec: PreprocessSpec,
+        *,
+        batch_size: int = 16,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -155,6 +161,7 @@ class ImageQueue:
         self.names = source_names(self.images)
         self.spec = spec
         self.batch_size = batch_size
+        self.progress = progress
         self.failed: list[FailedImage] = []
 
     def __iter__(self) -> Iterator[tuple[list[int], torch.Tensor]]:
@@ -170,6 +177,12 @@ class ImageQueue:
             if tensors and (len(tensors) == self.batch_size or place == len(self.images) - 1):
                 yield places, torch.stack(tensors)
                 places, tensors = [], []
+                self._report(place + 1)
+        self._report(len(self.images))
+
+    def _report(self, done: int) -> None:
+        if self.progress is not None:
+            self.progress(done, len(self.images))
 
     def _tensor(self, place: int, image: ImageInput) -> torch.Tensor | None:
         if not isinstance(image, (str, os.PathLike)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import overload
 
 import torch
@@ -79,13 +79,16 @@ class PLACEPredictor:
         return self.loaded.classes
 
     @torch.no_grad()
-    def embed_image(self, images: ImageInput | Sequence[ImageInput]) -> ImageEmbeddings:
+    def embed_image(
+        self, images: ImageInput | Sequence[ImageInput], *, progress: Callable[[int, int], None] | None = None
+    ) -> ImageEmbeddings:
         """Return the global embeddings of images.
 
         Args:
             images: one or many.
+            progress: called with (images done, images in all).
         """
-        queue = ImageQueue(images, self.loaded.preprocess, batch_size=self.batch_size)
+        queue = ImageQueue(images, self.loaded.preprocess, batch_size=self.batch_size, progress=progress)
         rows, places = [torch.zeros(0, self.loaded.model.config.joint_dim)], []
         for part, batch in queue:
             rows.append(self.loaded.model.encode_image(batch.to(self.device)).global_embedding.float().cpu())
@@ -109,6 +112,7 @@ class PLACEPredictor:
         findings: Sequence[str] | PromptSet | None = None,
         *,
         mode: ScoreMode = "mean",
+        progress: Callable[[int, int], None] | None = None,
     ) -> Classification:
         """Return zero-shot probabilities of findings.
 
@@ -116,12 +120,13 @@ class PLACEPredictor:
             images: one or many.
             findings: names, or prompts; None takes the classes that the model was trained on.
             mode: `global`, `local` or `mean`; see `PLACEFindingClassifier`.
+            progress: called with (images done, images in all).
 
         Raises:
             ValueError: no findings are given and the model has no classes, or `mode` is unknown.
         """
         classifier = self.classifier(findings, mode=mode)
-        queue = ImageQueue(images, self.loaded.preprocess, batch_size=self.batch_size)
+        queue = ImageQueue(images, self.loaded.preprocess, batch_size=self.batch_size, progress=progress)
         results = []
         for places, batch in queue:
             scores = classifier.scores(batch.to(self.device)).float().cpu()

@@ -142,6 +142,11 @@ def test_a_file_that_is_named_is_taken_as_it_is_and_once(folder: Path) -> None:
     assert image_files([folder / "b.png", folder]).count(folder / "b.png") == 1
 
 
+def test_two_ways_to_name_a_file_name_one_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert image_files([Path("b.png"), folder / "b.png"]) == [Path("b.png")]
+
+
 def test_an_input_that_is_not_there_is_named(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"^'gone\.png' does not exist$"):
         image_files([folder / "b.png", folder / "gone.png"])

@@ -96,3 +96,12 @@ def test_going_through_a_queue_twice_does_not_list_a_failure_twice(tmp_path):
 def test_a_batch_size_below_one_is_refused():
     with pytest.raises(ValueError, match="batch_size is 0"):
         ImageQueue([], SPEC, batch_size=0)
+
+
+def test_progress_counts_every_image_and_ends_at_their_number(pictures, tmp_path):
+    seen = []
+    images = [*pictures[:3], tmp_path / "missing.png"]
+    list(ImageQueue(images, SPEC, batch_size=2, progress=lambda done, total: seen.append((done, total))))
+    assert seen[0] == (2, 4)
+    assert seen[-1] == (4, 4)
+    assert seen == sorted(seen)
