@@ -216,11 +216,11 @@ def test_a_dot_in_a_file_is_found_by_a_model_whose_attention_marks_it(tmp_path, 
             observations = one.expand(len(values), 1, -1)
             return observations, attention[:, None], one.expand(*bright.shape, -1)
 
-    def encode(image, level=-1):
+    def encode(image, levels):
         patches = torch.nn.functional.avg_pool2d(image, 16).flatten(2).transpose(1, 2)  # (B, 16, 1)
-        return torch.cat([torch.zeros(len(image), 1, 48), patches.expand(-1, -1, 48)], dim=1), patches
+        return torch.cat([torch.zeros(len(image), 1, 48), patches.expand(-1, -1, 48)], dim=1), [patches for _ in levels]
 
-    loaded.model.image_encoder.forward = encode
+    loaded.model.image_encoder.forward_levels = encode
     loaded.model.extractor = Marking()
     pixels = np.zeros((100, 180), np.uint8)
     pixels[80:84, 20:24] = 255

