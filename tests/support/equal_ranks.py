@@ -13,5 +13,3 @@ def without_dropout(network: nn.Module) -> nn.Module:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     return network
-
-
