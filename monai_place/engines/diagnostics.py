@@ -12,9 +12,13 @@ from typing import Any
 import torch
 
 from monai_place.losses import PLACELoss, gather_across_ranks
+from monai_place.metrics.diagnostics import ImageVarianceMeter, SlotCosineMeter, slot_usage_perplexity
+from monai_place.metrics.retrieval import retrieval_ranks
 from monai_place.networks import PLACEModel, PLACEOutput
 
 __all__ = ["PretrainingDiagnostics"]
+
+TOP = 5
 
 
 class PretrainingDiagnostics:
@@ -46,6 +50,8 @@ class PretrainingDiagnostics:
     def reset(self) -> None:
         """Forget all batches."""
         self._sums: dict[str, torch.Tensor] = {}
+        self._slot_cosine = SlotCosineMeter()
+        self._explained: dict[str, ImageVarianceMeter] = {}
         self._images: list[torch.Tensor] = []
         self._reports: list[torch.Tensor] = []
 
@@ -55,16 +61,11 @@ class PretrainingDiagnostics:
         image, report = output.image, output.report
         size = float(len(image.global_embedding))
         self._add("studies", size)
-        swapped = self.loss.pcma(
-            report.sentence_embeddings, report.sentence_mask, output.sentence_keys, image.observations.roll(1, 0)
-        )
-        right = self.loss.pcma(
-            report.sentence_embeddings, report.sentence_mask, output.sentence_keys, image.observations
-        )
-        self._add("sum_pcma_swapped", float(swapped) * size)
-        self._add("sum_pcma_right", float(right) * size)
-        self._add("slots", self._picked_slots(output))
-        self._add("slot_sum", image.observations.sum(dim=0))  # (K, D)
+        for name, observations in (("right", image.observations), ("swapped", image.observations.roll(1, 0))):
+            term = self.loss.pcma(report.sentence_embeddings, report.sentence_mask, output.sentence_keys, observations)
+            self._add(f"pcma_{name}", float(term) * size)
+        self._add("slots", _picked_slots(output))
+        self._slot_cosine.update(image.observations)
         if output.correlation is not None:
             self._correlation(model, batch, output)
         has_text = report.has_text
@@ -73,24 +74,20 @@ class PretrainingDiagnostics:
 
     def compute(self) -> dict[str, float]:
         """Return the numbers over all batches of all ranks; empty where there was none."""
-        sums = {name: gather_across_ranks(value.unsqueeze(0)).sum(dim=0) for name, value in self._sums.items()}
-        if not sums:
+        if not self._sums:
             return {}
-        studies = float(sums["studies"])
-        numbers = {name: float(sums[f"sum_{name}"]) / studies for name in ("pcma_right", "pcma_swapped")}
+        device = self._images[0].device
+        sums = {name: _all_ranks(value, device).sum(dim=0) for name, value in self._sums.items()}
+        numbers = {name: float(sums[name] / sums["studies"]) for name in ("pcma_right", "pcma_swapped")}
         numbers["pcma_gap"] = numbers["pcma_swapped"] - numbers["pcma_right"]
-        numbers["slot_perplexity"] = _perplexity(sums["slots"])
-        # |sum v|^2 counts each pair of images twice and each image with itself once.
-        pairs = studies * (studies - 1)
-        length = sums["slot_sum"].square().sum(dim=1)
-        numbers["slot_cosine"] = float(((length - studies) / pairs).mean()) if pairs else math.nan
-        if "cce_target" in sums:
-            numbers["cce_explained"] = _explained(sums, "right")
-            numbers["cce_explained_shuffled"] = _explained(sums, "shuffled")
-        images = gather_across_ranks(torch.cat(self._images))
-        reports = gather_across_ranks(torch.cat(self._reports))
-        numbers["recall_at_5_image_to_text"] = _recall(images, reports, 5)
-        numbers["recall_at_5_text_to_image"] = _recall(reports, images, 5)
+        numbers["slot_perplexity"] = slot_usage_perplexity(sums["slots"])
+        numbers["slot_cosine"] = _merged(self._slot_cosine, SlotCosineMeter(), device)
+        for name, meter in self._explained.items():
+            numbers[name] = _merged(meter, ImageVarianceMeter(residual=True), device)
+        images = gather_across_ranks(torch.cat(self._images)).cpu()
+        reports = gather_across_ranks(torch.cat(self._reports)).cpu()
+        numbers["recall_at_5_image_to_text"] = _recall(images, reports)
+        numbers["recall_at_5_text_to_image"] = _recall(reports, images)
         return numbers
 
     def _add(self, name: str, value: torch.Tensor | float) -> None:
@@ -98,54 +95,45 @@ class PretrainingDiagnostics:
         value = torch.as_tensor(value).detach().to("cpu", torch.float64)
         self._sums[name] = self._sums[name] + value if name in self._sums else value
 
-    def _picked_slots(self, output: PLACEOutput) -> torch.Tensor:
-        """Count how many sentences of the batch like each slot best, (K,)."""
-        similarity = torch.einsum("bsd,bkd->bsk", output.report.sentence_embeddings, output.image.observations)
-        best = similarity[output.report.sentence_mask].argmax(dim=1)
-        return torch.bincount(best, minlength=output.image.observations.shape[1])
-
     def _correlation(self, model: PLACEModel, batch: Mapping[str, torch.Tensor], output: PLACEOutput) -> None:
         correlation = output.correlation
         assert correlation is not None and model.correlation_head is not None  # noqa: PT018  # our own invariant
         tokens = model.correlation_tokens(batch["image"])
         report = output.report
         other = model.correlation_head(tokens, report.token_states.roll(1, 0), report.attention_mask.roll(1, 0))
-        target = correlation.target.double()
-        off = 1.0 - torch.eye(target.shape[1], device=target.device, dtype=torch.float64)
-        self._add("cce_target", target.sum(dim=0))  # (N, N)
-        self._add("cce_square", (target.square() * off).sum())
-        for name, prediction in (("right", correlation.prediction), ("shuffled", other)):
-            difference = prediction.double() - target
-            self._add(f"cce_difference_{name}", difference.sum(dim=0))
-            self._add(f"cce_error_{name}", (difference.square() * off).sum())
+        off = ~torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)  # a patch is always like itself
+        found = {"cce_explained": correlation.prediction, "cce_explained_shuffled": other}
+        for name, prediction in found.items():
+            meter = self._explained.setdefault(name, ImageVarianceMeter(residual=True))
+            meter.update(prediction[:, off], correlation.target[:, off])
 
 
-def _explained(sums: Mapping[str, torch.Tensor], name: str) -> float:
-    """1 - sum |p - (t - m)|^2 / sum |t - m|^2 off the diagonal, m the mean of t over all images, from the sums."""
-    number = float(sums["studies"])
-    mean = sums["cce_target"] / number
-    off = 1.0 - torch.eye(len(mean), dtype=mean.dtype)
-    error = (
-        sums[f"cce_error_{name}"] + ((2 * mean * sums[f"cce_difference_{name}"] + number * mean.square()) * off).sum()
-    )
-    variance = sums["cce_square"] - (number * mean.square() * off).sum()
-    return float(1 - error / variance) if variance > 0 else math.nan
+def _picked_slots(output: PLACEOutput) -> torch.Tensor:
+    """Count how many sentences of the batch like each slot best, (K,)."""
+    similarity = torch.einsum("bsd,bkd->bsk", output.report.sentence_embeddings, output.image.observations)
+    best = similarity[output.report.sentence_mask].argmax(dim=1)
+    return torch.bincount(best, minlength=output.image.observations.shape[1])
 
 
-def _perplexity(counts: torch.Tensor) -> float:
-    if counts.sum() == 0:
+def _all_ranks(value: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return the value of each rank (W, ...); they travel on the device, since NCCL takes nothing from the CPU."""
+    return gather_across_ranks(value.to(device).unsqueeze(0)).cpu()
+
+
+def _merged(own: Any, total: Any, device: torch.device) -> float:
+    """Return what the meters of all ranks have measured together."""
+    states = {name: _all_ranks(value, device) for name, value in own.state().items()}
+    for rank in range(len(next(iter(states.values())))):
+        total.merge({name: value[rank] for name, value in states.items()})
+    return float(total.compute())
+
+
+def _recall(queries: torch.Tensor, targets: torch.Tensor) -> float:
+    """Share of queries whose own target is among the 5 best; a tie counts against it.
+
+    NaN without queries, and of a model that has diverged: its validation is to end as any other.
+    """
+    if not len(queries) or not (queries.isfinite().all() and targets.isfinite().all()):
         return math.nan
-    share = counts / counts.sum()
-    return float((-(share * share.clamp(min=1e-12).log()).sum()).exp())
-
-
-def _recall(queries: torch.Tensor, targets: torch.Tensor, top: int) -> float:
-    """Share of queries whose own target is among the `top` best; a tie counts against it."""
-    if len(queries) == 0:
-        return math.nan
-    hits: list[Any] = []
-    for begin in range(0, len(queries), 1024):
-        scores = queries[begin : begin + 1024] @ targets.t()
-        own = scores.diagonal(begin) if begin else scores.diagonal()
-        hits.append(((scores >= own.unsqueeze(1)).sum(dim=1) <= top).float())
-    return float(torch.cat(hits).mean())
+    own = range(len(queries))
+    return float((retrieval_ranks(queries, targets, query_keys=own, gallery_keys=own) <= TOP).double().mean())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from monai_place.metrics.bootstrap import BootstrapInterval, bootstrap_intervals, bootstrap_mean, weighted_mean
 from monai_place.metrics.diagnostics import (
     ImageVarianceMeter,
+    SlotCosineMeter,
     explained_image_variance,
     slot_image_cosine,
     slot_usage_perplexity,
@@ -33,6 +34,7 @@ __all__ = [
     "ImageVarianceMeter",
     "LocationPrior",
     "RetrievalResult",
+    "SlotCosineMeter",
     "ZeroShotAuroc",
     "auroc_of_resamples",
     "bootstrap_intervals",

@@ -6,10 +6,17 @@ Shapes: `B` studies, `K` pathology queries, `D` joint features, `N` patches.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 
-__all__ = ["ImageVarianceMeter", "explained_image_variance", "slot_image_cosine", "slot_usage_perplexity"]
+__all__ = [
+    "ImageVarianceMeter",
+    "SlotCosineMeter",
+    "explained_image_variance",
+    "slot_image_cosine",
+    "slot_usage_perplexity",
+]
 
 
 def slot_usage_perplexity(assignments: torch.Tensor) -> float:
@@ -43,40 +50,84 @@ def slot_usage_perplexity(assignments: torch.Tensor) -> float:
     return math.exp(torch.special.entr(use).sum().item())
 
 
-def slot_image_cosine(observations: torch.Tensor) -> float:
-    """Return the mean cosine of a slot's observations between different images, mean over slots.
+class SlotCosineMeter:
+    """Mean cosine of a slot's observations between different images over batches, mean over slots.
 
-    1 means that the slots are constants that do not look at the image; it is the sign of a degenerate alignment.
+    1 means that the slots are constants that do not look at the image; it is the sign of a degenerate alignment. Sums
+    are kept in float64 on the CPU; those of several processes are put together by `state` and `merge`.
+
+    Example:
+        >>> meter = SlotCosineMeter()
+        >>> meter.update(torch.ones(3, 2, 4))
+        >>> meter.compute()
+        1.0
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, torch.Tensor] = {}
+
+    def update(self, observations: torch.Tensor) -> None:
+        """Take in a batch.
+
+        Args:
+            observations: (B, K, D); rows of zeros have cosine 0 to everything.
+
+        Raises:
+            ValueError: the shape is another.
+        """
+        if observations.ndim != 3:
+            raise ValueError(f"observations must be (B, K, D), got {tuple(observations.shape)}")
+        unit = torch.nn.functional.normalize(observations.detach().double(), dim=-1)
+        self.merge(
+            {
+                "images": torch.tensor(float(len(unit)), dtype=torch.float64),
+                "total": unit.sum(dim=0).cpu(),  # (K, D)
+                "own": unit.square().sum(dim=(0, 2)).cpu(),  # (K,)
+            }
+        )
+
+    def merge(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Add what another meter has seen."""
+        self._sums = {name: self._sums[name] + value if self._sums else value for name, value in state.items()}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the sums so far; empty before the first batch."""
+        return dict(self._sums)
+
+    def compute(self) -> float:
+        """Return the mean, in [-1, 1]; NaN with fewer than two images or without slots."""
+        images = float(self._sums["images"]) if self._sums else 0.0
+        if images < 2 or not len(self._sums["own"]):
+            return math.nan
+        # The squared norm of the sum holds every ordered pair, and each image with itself.
+        pairs = self._sums["total"].square().sum(dim=-1) - self._sums["own"]  # (K,)
+        return float((pairs / (images * (images - 1))).mean().clamp(-1, 1))
+
+
+def slot_image_cosine(observations: torch.Tensor) -> float:
+    """Return the mean cosine of a slot's observations between different images of one set, see `SlotCosineMeter`.
 
     Args:
-        observations: (B, K, D); rows of zeros have cosine 0 to everything.
-
-    Returns:
-        in [-1, 1]; NaN with fewer than two images.
-
-    Raises:
-        ValueError: the shape is another.
+        observations: (B, K, D).
 
     Example:
         >>> slot_image_cosine(torch.ones(3, 2, 4))
         1.0
     """
-    if observations.ndim != 3:
-        raise ValueError(f"observations must be (B, K, D), got {tuple(observations.shape)}")
-    images = len(observations)
-    if images < 2 or not observations.shape[1]:
-        return math.nan
-    unit = torch.nn.functional.normalize(observations.detach().double(), dim=-1)
-    # The squared norm of the sum holds every ordered pair, and each image with itself.
-    pairs = unit.sum(dim=0).square().sum(dim=-1) - unit.square().sum(dim=(0, 2))  # (K,)
-    return float((pairs / (images * (images - 1))).mean().clamp(-1, 1))
+    meter = SlotCosineMeter()
+    meter.update(observations)
+    return meter.compute()
 
 
 class ImageVarianceMeter:
     """Explained image-specific variance over batches: `1 - squared error / squared distance to the mean target`.
 
     The mean target over all images, which needs no image to predict, explains 0. Compare the value with the right
-    report and with a shuffled one: the gap is what the report adds. Sums are kept in float64.
+    report and with a shuffled one: the gap is what the report adds. Sums are kept in float64 on the CPU; those of
+    several processes are put together by `state` and `merge`.
+
+    Args:
+        residual: what is predicted is the deviation from the mean target, which is known at the end only.
 
     Example:
         >>> target = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
@@ -86,11 +137,9 @@ class ImageVarianceMeter:
         0.0
     """
 
-    def __init__(self) -> None:
-        self._images = 0
-        self._error = 0.0
-        self._squares: torch.Tensor | None = None
-        self._mean: torch.Tensor | None = None
+    def __init__(self, *, residual: bool = False) -> None:
+        self.residual = residual
+        self._sums: dict[str, torch.Tensor] = {}
 
     def update(self, predicted: torch.Tensor, target: torch.Tensor) -> None:
         """Take in a batch.
@@ -107,25 +156,46 @@ class ImageVarianceMeter:
                 f"predicted and target must share one shape (B, ...), got {predicted.shape}, {target.shape}"
             )
         truth = target.detach().double().flatten(1) if target.ndim > 1 else target.detach().double()[:, None]
-        guess = predicted.detach().double().reshape(truth.shape)
         if not len(truth):
             return
-        if self._mean is None or self._squares is None:
-            self._mean, self._squares = torch.zeros_like(truth[0]), torch.zeros_like(truth[0])
-        if self._mean.shape != truth[0].shape:
-            raise ValueError(f"target has {truth[0].numel()} values an image, earlier batches {self._mean.numel()}")
-        self._error += float((guess - truth).square().sum())
+        difference = predicted.detach().double().reshape(truth.shape) - truth
+        mean = truth.mean(dim=0)
+        state = {
+            "images": torch.tensor(float(len(truth)), dtype=torch.float64),
+            "mean": mean.cpu(),
+            "spread": (truth - mean).square().sum(dim=0).cpu(),
+            "difference": difference.sum(dim=0).cpu(),
+            "error": difference.square().sum().cpu(),
+        }
+        if self._sums and self._sums["mean"].shape != mean.shape:
+            raise ValueError(f"target has {mean.numel()} values an image, earlier batches {self._sums['mean'].numel()}")
+        self.merge(state)
+
+    def merge(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Add what another meter has seen."""
+        if not self._sums:
+            self._sums = dict(state)
+            return
         # Chan's update of mean and squared deviations: no cancellation where the mean is large.
-        images, mean = len(truth), truth.mean(dim=0)
-        total, shift = self._images + images, mean - self._mean
-        self._squares += (truth - mean).square().sum(dim=0) + shift.square() * (self._images * images / total)
-        self._mean += shift * (images / total)
-        self._images = total
+        own, added = self._sums["images"], state["images"]
+        shift, total = state["mean"] - self._sums["mean"], own + added
+        merged = {name: self._sums[name] + state[name] for name in ("images", "spread", "difference", "error")}
+        merged["spread"] += shift.square() * (own * added / total)
+        self._sums = {**merged, "mean": self._sums["mean"] + shift * (added / total)}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the sums so far; empty before the first batch."""
+        return dict(self._sums)
 
     def compute(self) -> float:
         """Return the explained share, at most 1; NaN with fewer than two images or where the targets are equal."""
-        spread = 0.0 if self._squares is None else float(self._squares.sum())
-        return 1 - self._error / spread if self._images > 1 and spread > 0 else math.nan
+        sums = self._sums
+        if not sums or sums["images"] < 2 or not sums["spread"].sum() > 0:
+            return math.nan
+        error = sums["error"]
+        if self.residual:  # |p - (t - m)|^2 = |p - t|^2 + 2 m (p - t) + |m|^2
+            error = error + (2 * sums["mean"] * sums["difference"] + sums["images"] * sums["mean"].square()).sum()
+        return float(1 - error / sums["spread"].sum())
 
 
 def explained_image_variance(predicted: torch.Tensor, target: torch.Tensor) -> float:

@@ -8,6 +8,7 @@ import torch
 
 from monai_place.metrics.diagnostics import (
     ImageVarianceMeter,
+    SlotCosineMeter,
     explained_image_variance,
     slot_image_cosine,
     slot_usage_perplexity,
@@ -99,6 +100,27 @@ def test_batches_add_up_to_the_whole_even_beside_a_large_mean():
     for start, end in ((0, 1), (1, 8), (8, 8), (8, 20)):
         meter.update(predicted[start:end], target[start:end])
     assert meter.compute() == pytest.approx(explained_image_variance(predicted, target), rel=1e-9)
+
+
+def test_predicted_deviations_are_held_against_the_mean_over_all_batches():
+    target, residual = drawn(20, 3, 3).double() + 10, drawn(20, 3, 3, seed=1).double()
+    meter = ImageVarianceMeter(residual=True)
+    for start, end in ((0, 7), (7, 20)):
+        meter.update(residual[start:end], target[start:end])
+    assert meter.compute() == pytest.approx(explained_image_variance(residual + target.mean(0), target), rel=1e-9)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_meters_of_several_processes_are_put_together(residual):
+    target, predicted, slots = drawn(9, 4).double() + 5, drawn(9, 4, seed=1).double(), drawn(9, 3, 6)
+    whole = [ImageVarianceMeter(residual=residual), SlotCosineMeter()]
+    parts = [[ImageVarianceMeter(residual=residual), SlotCosineMeter()] for _ in range(2)]
+    for meters, rows in ((whole, slice(None)), (parts[0], slice(0, 2)), (parts[1], slice(2, 9))):
+        meters[0].update(predicted[rows], target[rows])
+        meters[1].update(slots[rows])
+    for own, other, expected in zip(*parts, whole, strict=True):
+        own.merge(other.state())
+        assert own.compute() == pytest.approx(expected.compute(), rel=1e-9)
 
 
 @pytest.mark.parametrize(
