@@ -113,3 +113,15 @@ def test_model_without_correlation_head_has_no_number_of_it() -> None:
     with torch.no_grad():
         diagnostics.update(model, batch, model(batch))
     assert not [name for name in diagnostics.compute() if name.startswith("cce")]
+
+
+def test_diverged_model_gives_nan_and_no_error() -> None:
+    model, diagnostics = small_model().eval(), PretrainingDiagnostics(PLACELoss())
+    batch = make_batch([2, 1, 3])
+    with torch.no_grad():
+        model.image_projection[0].weight.fill_(math.nan)
+        model.extractor.queries.fill_(math.nan)
+        diagnostics.update(model, batch, model(batch))
+    numbers = diagnostics.compute()
+    assert math.isnan(numbers["recall_at_5_image_to_text"])
+    assert math.isnan(numbers["slot_cosine"])
