@@ -45,7 +45,6 @@ def pretrain(
 
     Exit code 75 means that the run was stopped by a signal and goes on with --resume.
     """
-    from monai_place.data.datalist import read_datalist
     from monai_place.engines import read_history
     from monai_place.engines.bundle import bundle_run_command, new_bundle, read_run_settings, run_bundle
     from monai_place.networks import PRESETS
@@ -54,7 +53,7 @@ def pretrain(
         raise typer.BadParameter(f"{preset!r} is not one of {sorted(PRESETS)}", param_hint="--preset")
     changes = read_settings(setting or [], out)
     with clean_errors():
-        read_datalist(datalist)  # before anything is written
+        _require_pairs(datalist)  # before anything is written
         settings: dict[str, Any] = read_run_settings(out) if resume else {}
         settings |= {"datalist": str(datalist)} | ({"preset": preset} if preset else {}) | changes
         settings["resume"] = "auto" if resume else "never"
@@ -148,7 +147,8 @@ def read_settings(pairs: Sequence[str], run: Path | None) -> dict[str, Any]:
         run: folder whose own config counts where it has one; None takes the package's.
 
     Raises:
-        typer.BadParameter: a pair is not of the form, a key is unknown, or another argument gives it.
+        typer.BadParameter: a pair is not of the form, a key is unknown, another argument gives it, or its value is text
+            where a number belongs.
 
     Example:
         >>> read_settings(["epochs=3", "limit=null"], None)
@@ -165,15 +165,20 @@ def read_settings(pairs: Sequence[str], run: Path | None) -> dict[str, Any]:
         if (path := folder / "configs" / "train.json").is_file()
     )
     config = json.loads(file.read_text(encoding="utf-8"))
-    for key in values:
+    for key, value in values.items():
         if key in GIVEN_ELSEWHERE:
             raise typer.BadParameter(f"{key!r} is given by {GIVEN_ELSEWHERE[key]}", param_hint="--set")
-        _check_key(key, config)
+        default = _find_setting(key, config)
+        if isinstance(default, (int, float)) and isinstance(value, str) and not value.startswith(("$", "@", "%")):
+            raise typer.BadParameter(
+                f"{key!r} is {value!r}, expected such as {json.dumps(default)}", param_hint="--set"
+            )
     # MONAI drops an override that is None, and evaluates an expression.
     return {key: "$None" if value is None else value for key, value in values.items()}
 
 
-def _check_key(key: str, config: Mapping[str, Any]) -> None:
+def _find_setting(key: str, config: Mapping[str, Any]) -> Any:
+    """Return what the config holds under a key, None under a new one; raise where there is no place for it."""
     parts = key.replace("::", "#").split("#")
     place: Any = config
     for depth, part in enumerate(parts):
@@ -182,12 +187,23 @@ def _check_key(key: str, config: Mapping[str, Any]) -> None:
         elif isinstance(place, dict) and part in place:
             place = place[part]
         elif isinstance(place, dict) and 0 < depth == len(parts) - 1:
-            return
+            return None
         else:
             known = list(place) if isinstance(place, dict) else []
             like = difflib.get_close_matches(part, known, n=1)
             hint = f"; did you mean {'#'.join([*parts[:depth], like[0]])!r}?" if like else ""
             raise typer.BadParameter(f"train.json has no setting {key!r}{hint}", param_hint="--set")
+    return place
+
+
+def _require_pairs(path: Path) -> None:
+    """Raise where a split that pretraining needs has no study with a report."""
+    from monai_place.data.datalist import read_datalist
+
+    splits = read_datalist(path).splits
+    for split in ("training", "validation"):
+        if not any(record.get("report") or record.get("report_path") for record in splits[split]):
+            raise ValueError(f"{path.name}: no study of split {split!r} has a report; pretraining needs some in each")
 
 
 COMMANDS = (pretrain, evaluate, demo)

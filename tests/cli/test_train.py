@@ -166,6 +166,8 @@ def test_an_unknown_preset_is_bad_usage(datalist: Path, call: Any, tmp_path: Pat
         pytest.param("resume=auto", "is given by --resume", id="resume"),
         pytest.param("datalist=a.json", "is given by DATALIST", id="datalist"),
         pytest.param("epochs", "is not of the form key=value", id="no value"),
+        pytest.param("lr=fast", "'lr' is 'fast', expected such as 0.0005", id="text for a number"),
+        pytest.param("train#dataloader#shuffle=no", "expected such as true", id="text for true or false"),
     ],
 )
 def test_a_setting_that_would_change_nothing_is_bad_usage(pair: str, message: str) -> None:
@@ -175,8 +177,8 @@ def test_a_setting_that_would_change_nothing_is_bad_usage(pair: str, message: st
 
 
 def test_settings_inside_the_config_are_found(tmp_path: Path) -> None:
-    pairs = ["loss#cce_weight=0", "train::dataset::on_error=skip", "train#handlers#0#interval=5"]
-    assert len(read_settings(pairs, tmp_path)) == 3
+    pairs = ["loss#cce_weight=0", "train::dataset::on_error=skip", "train#handlers#0#interval=5", "lr=$1e-3 / 2"]
+    assert len(read_settings(pairs, tmp_path)) == 4
 
 
 def test_the_config_of_a_run_decides_what_a_setting_is(tmp_path: Path) -> None:
@@ -194,6 +196,18 @@ def test_a_bad_datalist_is_named_without_a_traceback_and_nothing_is_written(call
     assert done.code == 1
     assert done.err.startswith("error: bad.json: training[0] (id 3)")
     assert done.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("split", ["training", "validation"])
+def test_a_split_without_reports_is_named_before_anything_is_written(
+    split: str, datalist: Path, call: Any, tmp_path: Path
+) -> None:
+    records = [{"id": record["id"], "image": record["image"]} for record in json.loads(datalist.read_text())[split]]
+    path = copy_datalist(datalist, tmp_path / "list.json", **{split: records if split == "training" else []})
+    done = call("pretrain", path, "--out", tmp_path / "run")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (f"error: list.json: no study of split {split!r} has a report; pretraining needs some in each\n")
     assert not (tmp_path / "run").exists()
 
 
