@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from monai_place.inference import build_classifier, load_place
 from monai_place.inference.bundle import (
@@ -18,8 +19,8 @@ from monai_place.inference.bundle import (
 )
 from monai_place.inference.classifier import PLACEFindingClassifier
 from monai_place.preprocess import PreprocessSpec
-from monai_place.weights import WeightsError, read_state_dict
-from tests.support.models import CLASSES, save_tiny_place
+from monai_place.weights import WeightsError, read_state_dict, save_model_folder
+from tests.support.models import CLASSES, save_tiny_place, tiny_place, tiny_tokenizer
 
 
 @pytest.fixture
@@ -88,3 +89,35 @@ def test_numbers_of_a_split_are_written_as_they_are_returned(models: Path, phant
     values = evaluate_bundle(models, phantom, output=tmp_path / "metrics.json", limit=6, bootstrap=20)
     assert values["studies"] == 6
     assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8")) == values
+
+
+def test_names_of_findings_are_never_evaluated_and_come_back_with_the_weights(models: Path, tmp_path: Path) -> None:
+    # Class names come with the data, and MONAI evaluates what looks like an expression, wherever it stands.
+    marker = tmp_path / "evaluated"
+    findings = [f"$open({str(marker)!r}, 'w')", "@device", "%configs/train.json", "edema: left", "nodule"]
+    assert complete_bundle(models.parent, findings=findings)
+    configs = models.parent / "configs"
+    parser = ConfigParser()
+    parser.read_config(str(configs / "inference.json"))
+    parser.read_meta(str(configs / "metadata.json"))
+    network = parser.get_parsed_content("network_def")
+    assert not marker.exists()
+    assert network.classes[1:] == ["_device", "_configs/train.json", "edema_ left", "nodule"]
+    load_classifier_weights(network, models)
+    assert network.classes == findings
+
+
+def test_model_without_classes_waits_for_findings_to_be_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spec, tokenizer = PreprocessSpec(image_size=64), tiny_tokenizer()
+    save_model_folder(tmp_path / "models", tiny_place(), preprocess=spec, tokenizer=tokenizer, classes=())
+    assert not complete_bundle(tmp_path)
+    assert "name the findings" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+    assert complete_bundle(tmp_path, findings=["nodule"])
+    assert bundle_classifier(tmp_path / "models").classes == ["nodule"]
+
+
+def test_model_elsewhere_gets_its_prompts_and_no_bundle_around_it(models: Path, tmp_path: Path) -> None:
+    assert not complete_bundle(tmp_path / "output", model_dir=models)
+    assert bundle_classifier(models).classes == list(CLASSES)
+    assert not (tmp_path / "output").exists()
