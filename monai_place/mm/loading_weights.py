@@ -1,0 +1,50 @@
+"""Loading weights into the backbone, with a list of what was missing or left over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from mmengine.logging import print_log
+from torch import nn
+
+from monai_place.weights import BackboneMetadata, LoadReport, WeightsError, adapt_vit_state, load_weights
+
+__all__ = ["load_backbone"]
+
+LISTED = 10
+
+
+def load_backbone(
+    vit: nn.Module, state: Mapping[str, torch.Tensor], metadata: BackboneMetadata | None = None
+) -> LoadReport:
+    """Load weights into a ViT, fitted to its image size and input channels; log what does not match.
+
+    MMEngine's own loading is content with a checkpoint of which nothing matches; this one is not.
+
+    Args:
+        vit: a timm VisionTransformer, perhaps without its last blocks.
+        state: under the ViT's own names.
+        metadata: what the file tells of the weights, for the error's text.
+
+    Raises:
+        WeightsError: no block matches, or a shape differs; the ViT is untouched.
+    """
+    made_for = f" (weights of arch={metadata.arch!r}, stem={metadata.stem!r})" if metadata else ""
+    try:
+        fitted = adapt_vit_state(state, vit)
+        if not any(key.startswith("blocks.") for key in vit.state_dict().keys() & fitted.keys()):
+            raise WeightsError(
+                f"no block of the encoder is among the weights; their keys begin like {sorted(fitted)[:3]}"
+            )
+        report = load_weights(vit, fitted, strict=False)
+    except WeightsError as error:
+        raise WeightsError(f"{error}{made_for}") from None
+    for what, keys in (("missing, left as they were", report.missing), ("left over", report.unexpected)):
+        if keys:
+            told = ", ".join(keys[:LISTED]) + (f" and {len(keys) - LISTED} more" if len(keys) > LISTED else "")
+            print_log(f"PLACEViT: {len(keys)} keys {what}: {told}", logger="current", level=logging.WARNING)
+    loaded = len(fitted) - len(report.unexpected)
+    print_log(f"PLACEViT: {loaded} tensors loaded{made_for}", logger="current", level=logging.INFO)
+    return report

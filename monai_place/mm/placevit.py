@@ -1,0 +1,258 @@
+"""PLACEViT: the pretrained image encoder of PLACE as a backbone of MMDetection and MMSegmentation.
+
+The letters: B images, C channels, H W pixels, p patch side, h w patches, E features, P prefix tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS as ROOT_MODELS
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from monai_place.mm.loading_weights import load_backbone
+from monai_place.mm.preprocessing import warn_of_other_normalization
+from monai_place.mm.source import BackboneShape, backbone_file, read_backbone_weights, resolve_shape
+from monai_place.mm.windows import WindowGrid, default_global_blocks
+from monai_place.networks.image import RadiographEncoder
+from monai_place.registry import MODELS
+from monai_place.weights import BackboneMetadata, WeightsError
+
+__all__ = ["PLACEViT"]
+
+
+@ROOT_MODELS.register_module()
+@MODELS.register_module()
+class PLACEViT(BaseModule):
+    """Image encoder of PLACE that returns feature maps.
+
+    Any input size is taken: an image is padded at the bottom and to the right to a whole number of patches, and the
+    position embedding is resampled where the grid is not that of `img_size`.
+
+    Args:
+        arch: `place_tiny`, `place_small`, `place_base`, or the name of a timm VisionTransformer; `bundle` overrides it.
+        img_size: the size to which the position embedding is resampled at load, in pixels: (H, W) or the side of a
+            square; None keeps that of the weights.
+        out_indices: blocks whose output is returned, from 0; -1 is the last. Blocks after the last of them are not
+            built.
+        frozen_stages: -1 freezes nothing, 0 the patch embedding, n also the first n blocks, the number of blocks the
+            final norm, too. Frozen parts stay in eval mode.
+        in_channels: C. Weights of one channel are shared out, so that a gray image in three channels, whatever their
+            order, gives the features of the one-channel pretraining.
+        drop_path_rate: stochastic depth, of the last block; it grows linearly from 0.
+        with_cp: recompute a block in the backward pass instead of keeping its activations.
+        norm_out: apply the encoder's final norm to the last block's map.
+        window_size: side of an attention window in patches; 0 attends to the whole image in every block.
+        global_blocks: blocks that attend to the whole image although `window_size` is set; None takes four, evenly
+            spaced.
+        init_cfg: `dict(type='Pretrained', checkpoint=..., prefix=None)`: a local file (`backbone.safetensors`,
+            `model.pt`, a checkpoint of a toolbox), the folder of a bundle, or `hf-hub:owner/name`. Loaded by
+            `init_weights`, as MMEngine does.
+        bundle: folder of a bundle, of a run of it or of a model, or `hf-hub:owner/name`: architecture and weights come
+            from there, the weights at once.
+        stem: `patch` or `conv`; None takes that of `arch`.
+        arch_kwargs: passed to timm beside those of `arch`.
+
+    Raises:
+        ValueError: an argument is out of its range.
+        FileNotFoundError: `bundle` holds no weights.
+        WeightsError: the weights cannot be read or do not fit.
+
+    Shape:
+        image (B, C, H, W), normalized; returns a tuple of (B, E, ceil(H / p), ceil(W / p)), one per index.
+
+    Example:
+        >>> maps = PLACEViT("place_tiny", out_indices=(1, 3))(torch.zeros(1, 3, 100, 64))
+        >>> [tuple(level.shape) for level in maps]
+        [(1, 192, 7, 4), (1, 192, 7, 4)]
+
+    Reference:
+        Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021; Li et al., Exploring plain vision transformer
+        backbones for object detection, ECCV 2022 (windows).
+    """
+
+    def __init__(
+        self,
+        arch: str = "place_base",
+        img_size: int | Sequence[int] | None = None,
+        out_indices: int | Sequence[int] = -1,
+        frozen_stages: int = -1,
+        in_channels: int = 3,
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,  # noqa: FBT001, FBT002 (the toolboxes' own name, given by keyword in configs)
+        norm_out: bool = True,  # noqa: FBT001, FBT002
+        window_size: int = 0,
+        global_blocks: Sequence[int] | None = None,
+        init_cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        bundle: str | None = None,
+        stem: str | None = None,
+        arch_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        shape, state, self.metadata = _from_bundle(bundle) if bundle else (None, None, None)
+        shape = shape or resolve_shape(arch, stem=stem, kwargs=arch_kwargs)
+        self.vit = _build_vit(shape, img_size, in_channels=in_channels, drop_path_rate=drop_path_rate)
+        self.embed_dim: int = self.vit.embed_dim
+        self.patch_size: int = self.vit.patch_embed.patch_size[0]
+        self.prefix_tokens: int = self.vit.num_prefix_tokens
+        self.out_indices = _check_indices(out_indices, len(self.vit.blocks), "out_indices")
+        last = max(self.out_indices)
+        self._keep_blocks(last + 1, norm_out=norm_out)
+        self.depth = last + 1
+        if window_size < 0 or not -1 <= frozen_stages <= self.depth:
+            raise ValueError(
+                f"window_size is {window_size}, expected at least 0; frozen_stages is {frozen_stages}, expected -1 to "
+                f"{self.depth}, the number of blocks"
+            )
+        self._normalization_checked = False
+        self.frozen_stages, self.with_cp, self.window_size = frozen_stages, with_cp, window_size
+        chosen = default_global_blocks(self.depth) if global_blocks is None else global_blocks
+        self.global_blocks = frozenset(_check_indices(chosen, self.depth, "global_blocks"))
+        if state is not None:
+            load_backbone(self.vit, state, self.metadata)
+        self._freeze()
+
+    def _keep_blocks(self, count: int, *, norm_out: bool) -> None:
+        """Leave out what no output needs: a parameter without a gradient stops DistributedDataParallel."""
+        whole = count == len(self.vit.blocks)
+        self.vit.blocks = self.vit.blocks[:count]
+        if not (norm_out and whole):
+            self.vit.norm, self.vit.fc_norm = nn.Identity(), nn.Identity()
+
+    def init_weights(self) -> None:
+        """Load the weights that `init_cfg` names, strictly; without them, keep those of `bundle` or of timm's start.
+
+        Raises:
+            WeightsError: no block of the checkpoint fits, or a shape differs.
+            FileNotFoundError: there is no such checkpoint.
+        """
+        for entry in [self.init_cfg] if isinstance(self.init_cfg, Mapping) else self.init_cfg or []:
+            if entry.get("type") != "Pretrained":
+                raise ValueError(f"init_cfg type is {entry.get('type')!r}, expected 'Pretrained'")
+            state, self.metadata = read_backbone_weights(entry["checkpoint"], entry.get("prefix"))
+            load_backbone(self.vit, state, self.metadata)
+        self._is_init = True
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the feature maps of `out_indices`."""
+        if self.metadata is not None and not self._normalization_checked:
+            self._normalization_checked = True
+            warn_of_other_normalization(self.metadata)
+        vit = self.vit
+        patches = vit.patch_embed(image)  # (B, C, H, W) -> (B, h, w, E)
+        rows, columns = patches.shape[1:3]
+        tokens = vit.norm_pre(vit._pos_embed(patches))  # (B, P + h w, E)
+        grid = self._windows(rows, columns)
+        mask = grid.mask(len(image), image.device) if grid else None
+        inside, maps = False, {}
+        for index, block in enumerate(vit.blocks):
+            windowed = grid is not None and index not in self.global_blocks
+            if grid is not None and windowed != inside:  # a stretch of windowed blocks begins or ends
+                tokens = grid.split(tokens) if windowed else grid.join(tokens)
+                inside = windowed
+            tokens = self._run(block, tokens, mask if windowed else None)
+            if index in self.out_indices:
+                whole = grid.join(tokens) if grid is not None and inside else tokens
+                maps[index] = self._to_map(whole, rows, columns, final=index == self.depth - 1)
+        return tuple(maps[index] for index in self.out_indices)
+
+    def _windows(self, rows: int, columns: int) -> WindowGrid | None:
+        """Return how to cut the grid; None where one window covers it."""
+        if self.window_size == 0 or max(rows, columns) <= self.window_size:
+            return None
+        return WindowGrid(rows, columns, self.window_size, self.prefix_tokens)
+
+    def _run(self, block: nn.Module, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        if self.with_cp and tokens.requires_grad:
+            return checkpoint(block, tokens, mask, use_reentrant=False)
+        return block(tokens) if mask is None else block(tokens, attn_mask=mask)
+
+    def _to_map(self, tokens: torch.Tensor, rows: int, columns: int, *, final: bool) -> torch.Tensor:
+        if final:
+            tokens = self.vit.fc_norm(self.vit.norm(tokens))  # at most one of them is not the identity
+        patches = tokens[:, self.prefix_tokens :].reshape(len(tokens), rows, columns, self.embed_dim)
+        return patches.permute(0, 3, 1, 2).contiguous()  # (B, h, w, E) -> (B, E, h, w)
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Tell how deep a parameter lies, for layer-wise decay of the learning rate (mmpretrain's convention).
+
+        Args:
+            param_name: of the whole model.
+            prefix: of this backbone in it, such as `backbone.`.
+
+        Returns:
+            Its layer, 0 for the embedding, and the number of layers; what is not in a block counts as the last layer.
+        """
+        layers = self.depth + 2
+        name = param_name.removeprefix(prefix).removeprefix("vit.")
+        if not param_name.startswith(prefix):
+            return layers - 1, layers
+        if name.startswith("blocks."):
+            return int(name.split(".")[1]) + 1, layers
+        embeds = ("patch_embed.", "pos_embed", "cls_token", "reg_token", "norm_pre.")
+        return (0 if name.startswith(embeds) else layers - 1), layers
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the parameters that take no weight decay (timm's protocol)."""
+        return {f"vit.{name}" for name in self.vit.no_weight_decay()}
+
+    def train(self, mode: bool = True) -> PLACEViT:  # noqa: FBT001, FBT002 (torch's signature)
+        """Set the mode; frozen parts stay in eval."""
+        super().train(mode)
+        self._freeze()
+        return self
+
+    def _freeze(self) -> None:
+        if self.frozen_stages < 0:
+            return
+        vit = self.vit
+        modules = [vit.patch_embed, vit.pos_drop, vit.norm_pre, *vit.blocks[: self.frozen_stages]]
+        if self.frozen_stages == self.depth:
+            modules += [vit.norm, vit.fc_norm]
+        for module in modules:
+            module.eval()
+            module.requires_grad_(requires_grad=False)
+        for parameter in (vit.cls_token, vit.reg_token, vit.pos_embed):
+            if parameter is not None:
+                parameter.requires_grad_(requires_grad=False)
+
+
+def _from_bundle(bundle: str) -> tuple[BackboneShape, dict[str, torch.Tensor], BackboneMetadata]:
+    file = backbone_file(bundle)
+    state, metadata = read_backbone_weights(str(file))
+    if metadata is None:
+        raise WeightsError(f"{file.name}: lacks the metadata of a monai-place backbone")
+    shape = BackboneShape(metadata.arch, metadata.image_size, metadata.stem, dict(metadata.image_kwargs))
+    return shape, state, metadata
+
+
+def _build_vit(
+    shape: BackboneShape, img_size: int | Sequence[int] | None, *, in_channels: int, drop_path_rate: float
+) -> Any:
+    # The position embedding gets its final size here, so that a checkpoint of this very backbone loads as it is.
+    size = shape.image_size if img_size is None else img_size if isinstance(img_size, int) else tuple(img_size)
+    options = {**shape.kwargs, "dynamic_img_size": True, "dynamic_img_pad": True}
+    if drop_path_rate:
+        options["drop_path_rate"] = drop_path_rate
+    encoder = RadiographEncoder(
+        shape.arch,
+        image_size=size,
+        in_channels=in_channels,
+        stem=shape.stem,
+        kwargs=options,  # type: ignore[arg-type]
+    )
+    return encoder.vit
+
+
+def _check_indices(indices: int | Sequence[int], depth: int, name: str) -> tuple[int, ...]:
+    given = (indices,) if isinstance(indices, int) else tuple(indices)
+    if not given or any(not -depth <= index < depth for index in given):
+        raise ValueError(f"{name} is {given}, expected {-depth} to {depth - 1}: the encoder has {depth} blocks")
+    counted = tuple(index % depth for index in given)
+    if len(set(counted)) < len(counted):
+        raise ValueError(f"{name} is {given}, which names a block twice")
+    return counted
