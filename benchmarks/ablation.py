@@ -18,8 +18,8 @@ from typing import Any
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "untrained": {},
-    "ITA": {"loss#pcma_weight": 0.0, "loss#patch_weight": 0.0, "loss#cce_weight": 0.0},
-    "ITA + PCMA": {"loss#cce_weight": 0.0},
+    "ITA": {"loss#pcma_weight": 0.0, "loss#patch_weight": 0.0, "loss#cce_weight": 0.0, "loss#cce_image_weight": 0.0},
+    "ITA + PCMA": {"loss#cce_weight": 0.0, "loss#cce_image_weight": 0.0},
     "ITA + CCE": {"loss#pcma_weight": 0.0, "loss#patch_weight": 0.0},
     "full": {},
 }

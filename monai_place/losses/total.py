@@ -25,6 +25,7 @@ class PLACELoss(nn.Module):
         ita_weight: weight of the instance alignment.
         pcma_weight: weight of the pathological-level alignment; 0 leaves it out of the sum and of the work.
         cce_weight: weight of the correlation exploration; 0 leaves it out.
+        cce_image_weight: weight of the correlations that the image's tokens predict without a report.
         patch_weight: weight of the same alignment with the patch values in the place of the observations: a sentence
             picks patches, which teaches them to be evidence where they are.
         mode: see `ObservationAlignmentLoss`.
@@ -42,6 +43,7 @@ class PLACELoss(nn.Module):
         ita_weight: float = 1.0,
         pcma_weight: float = 1.0,
         cce_weight: float = 0.5,
+        cce_image_weight: float = 0.5,
         patch_weight: float = 0.0,
         mode: ContrastMode = "report",
         duplicates: DuplicatePolicy = "mask",
@@ -53,13 +55,20 @@ class PLACELoss(nn.Module):
             ("ita_weight", ita_weight),
             ("pcma_weight", pcma_weight),
             ("cce_weight", cce_weight),
+            ("cce_image_weight", cce_image_weight),
             ("patch_weight", patch_weight),
         ):
             if not weight >= 0:
                 raise ValueError(f"{name} is {weight}, expected a number of at least 0")
-        if ita_weight + pcma_weight + cce_weight + patch_weight == 0:
+        self.weights = {
+            "ita": ita_weight,
+            "pcma": pcma_weight,
+            "cce": cce_weight,
+            "cce_image": cce_image_weight,
+            "patch": patch_weight,
+        }
+        if not any(self.weights.values()):
             raise ValueError("all weights are 0: there is no loss left")
-        self.weights = {"ita": ita_weight, "pcma": pcma_weight, "cce": cce_weight, "patch": patch_weight}
         self.ita = GlobalAlignmentLoss()
         self.pcma = ObservationAlignmentLoss(
             mode, duplicates=duplicates, temperature=temperature, pick_temperature=pick_temperature
@@ -91,7 +100,11 @@ class PLACELoss(nn.Module):
             )
         if self.weights["cce"] > 0 and output.correlation is not None:
             terms["cce"] = self.cce(output.correlation.prediction, output.correlation.target, has_text=report.has_text)
+        if self.weights["cce_image"] > 0 and output.image_correlation is not None:
+            terms["cce_image"] = self.cce(output.image_correlation.prediction, output.image_correlation.target)
         if not terms:
-            raise ValueError("only cce_weight is positive, and the output has no correlation (correlation_depth is 0)")
+            raise ValueError(
+                "only the weights of the correlation are positive, and the output has none (correlation_depth is 0)"
+            )
         loss = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
         return {"loss": loss, **terms}

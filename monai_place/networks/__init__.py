@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from monai_place.networks.config import PLACEConfig
-from monai_place.networks.correlation import CorrelationHead, feature_correlation, pixel_correlation
+from monai_place.networks.correlation import (
+    CorrelationHead,
+    TokenCorrelationHead,
+    feature_correlation,
+    pixel_correlation,
+)
 from monai_place.networks.grounding import grounding_maps
 from monai_place.networks.image import ConvolutionalStem, RadiographEncoder
 from monai_place.networks.observations import ObservationExtractor
@@ -25,6 +30,7 @@ __all__ = [
     "RadiographEncoder",
     "ReportEncoder",
     "ReportFeatures",
+    "TokenCorrelationHead",
     "feature_correlation",
     "grounding_maps",
     "pixel_correlation",

@@ -49,6 +49,7 @@ class PLACEConfig:
         correlation_mask_ratio: share of the patch tokens hidden from the correlation head. Where it sees the image, the
             report has nothing to add (docs/method.md).
         correlation_level: block after which the head takes its tokens (as `value_level`).
+        image_correlation: let the last block's tokens predict the correlations, too, without a report.
         temperature: initial softmax temperature of the global alignment (tau).
         learn_temperature: learn tau (clamped to [0.01, 1]).
     """
@@ -79,6 +80,7 @@ class PLACEConfig:
     correlation_target: CorrelationTarget = "pixels"
     correlation_mask_ratio: float = 0.0
     correlation_level: int = -1
+    image_correlation: bool = False
     temperature: float = 0.07
     learn_temperature: bool = True
 

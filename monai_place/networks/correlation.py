@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["CorrelationHead", "feature_correlation", "pixel_correlation"]
+__all__ = ["CorrelationHead", "TokenCorrelationHead", "feature_correlation", "pixel_correlation"]
 
 
 def pixel_correlation(image: torch.Tensor, patch_size: int, *, eps: float = 1e-4) -> torch.Tensor:
@@ -116,10 +116,7 @@ class CorrelationHead(nn.Module):
         for layer in self.layers:
             patch = layer(patch, memory, memory_key_padding_mask=~attention_mask)
         patch = self.norm(patch)
-        left, right = self.left(patch), self.right(patch)
-        with torch.autocast(left.device.type, enabled=False):
-            product = left.float() @ right.float().transpose(1, 2) / left.shape[2]  # (B, N, N)
-        return (product + product.transpose(1, 2)) / 2
+        return _symmetric_products(self.left(patch), self.right(patch))
 
     def _hidden(self, patch: torch.Tensor) -> torch.Tensor:
         """Draw a number in [0, 1) for each patch (B, N)."""
@@ -128,3 +125,40 @@ class CorrelationHead(nn.Module):
         # One draw for all studies: what is measured of a study must not depend on its place in the batch.
         fixed = torch.Generator().manual_seed(0)
         return torch.rand(patch.shape[1], generator=fixed).to(patch.device).expand(patch.shape[:2])
+
+
+class TokenCorrelationHead(nn.Module):
+    """Patch tokens alone predict how the patches correlate: no report, no layer, nothing hidden.
+
+    `CorrelationHead` sees next to nothing of the image, so that it reads the report; it teaches the blocks of the image
+    encoder nothing. This head teaches them: the last block's tokens have to keep what tells one patch from another.
+
+    Args:
+        token_dim: features E of the patch tokens.
+        dim: width of the head.
+
+    Shape:
+        - tokens: (B, N, E)
+        - result: (B, N, N), symmetric
+
+    Reference:
+        This project's (docs/method.md, trial P).
+    """
+
+    def __init__(self, token_dim: int, *, dim: int = 128) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(token_dim)
+        self.left = nn.Linear(token_dim, dim)
+        self.right = nn.Linear(token_dim, dim)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the predicted deviation from the mean correlation."""
+        tokens = self.norm(tokens)
+        return _symmetric_products(self.left(tokens), self.right(tokens))
+
+
+def _symmetric_products(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return the mean product of features of each pair, in float32: (B, N, D), (B, N, D) -> (B, N, N)."""
+    with torch.autocast(left.device.type, enabled=False):
+        product = left.float() @ right.float().transpose(1, 2) / left.shape[2]
+    return (product + product.transpose(1, 2)) / 2

@@ -81,6 +81,7 @@ class PLACEOutput:
         sentence_keys: (B, S) int64; equal numbers mean equal sentences, -1 where there is none.
         temperature: tau of the global alignment, a scalar.
         correlation: None where the model has no correlation head.
+        image_correlation: predicted by the image's tokens alone; None where the model has no such head.
     """
 
     image: ImageFeatures
@@ -88,3 +89,4 @@ class PLACEOutput:
     sentence_keys: torch.Tensor
     temperature: torch.Tensor
     correlation: CorrelationOutput | None
+    image_correlation: CorrelationOutput | None = None

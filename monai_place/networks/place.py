@@ -10,7 +10,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from monai_place.networks.config import PLACEConfig
-from monai_place.networks.correlation import CorrelationHead, feature_correlation, pixel_correlation
+from monai_place.networks.correlation import (
+    CorrelationHead,
+    TokenCorrelationHead,
+    feature_correlation,
+    pixel_correlation,
+)
 from monai_place.networks.image import RadiographEncoder
 from monai_place.networks.observations import ObservationExtractor
 from monai_place.networks.outputs import CorrelationOutput, ImageFeatures, PLACEOutput, ReportFeatures
@@ -83,6 +88,9 @@ class PLACEModel(nn.Module):
             if config.correlation_depth > 0
             else None
         )
+        self.token_correlation_head = (
+            TokenCorrelationHead(width, dim=config.correlation_dim) if config.image_correlation else None
+        )
         log_temperature = torch.tensor(config.temperature).log()
         self.log_temperature = nn.Parameter(log_temperature, requires_grad=config.learn_temperature)
 
@@ -109,21 +117,26 @@ class PLACEModel(nn.Module):
         pixels, input_ids, sentence_ids = batch["image"], batch["input_ids"], batch["sentence_ids"]
         image, correlation_tokens = self._image_features(pixels)
         report = self.encode_report(input_ids, batch["attention_mask"], sentence_ids)
-        correlation = None
-        if self.correlation_head is not None:
-            prediction = self.correlation_head(correlation_tokens, report.token_states, report.attention_mask)
+        correlation = image_correlation = None
+        if self.correlation_head is not None or self.token_correlation_head is not None:
             target = (
                 pixel_correlation(pixels, self.image_encoder.patch_size)
                 if self.config.correlation_target == "pixels"
                 else feature_correlation(image.patch_tokens)
             )
-            correlation = CorrelationOutput(prediction=prediction, target=target)
+            if self.correlation_head is not None:
+                predicted = self.correlation_head(correlation_tokens, report.token_states, report.attention_mask)
+                correlation = CorrelationOutput(prediction=predicted, target=target)
+            if self.token_correlation_head is not None:
+                predicted = self.token_correlation_head(image.patch_tokens)
+                image_correlation = CorrelationOutput(prediction=predicted, target=target)
         return PLACEOutput(
             image=image,
             report=report,
             sentence_keys=sentence_keys(input_ids, sentence_ids, report.sentence_mask.shape[1]),
             temperature=self.temperature,
             correlation=correlation,
+            image_correlation=image_correlation,
         )
 
     def encode_image(self, image: torch.Tensor) -> ImageFeatures:

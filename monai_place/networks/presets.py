@@ -25,6 +25,7 @@ PRESETS: dict[str, PLACEConfig] = {
         queries=16,
         value_level=1,
         correlation_level=0,
+        image_correlation=True,
         correlation_mask_ratio=0.9,
     ),
     "place_small": PLACEConfig(
@@ -36,6 +37,7 @@ PRESETS: dict[str, PLACEConfig] = {
         queries=16,
         value_level=4,
         correlation_level=0,
+        image_correlation=True,
         correlation_mask_ratio=0.9,
     ),
     # The real recipe: ViT-B/16 and a clinical BERT (weights by name or local folder).
@@ -49,6 +51,7 @@ PRESETS: dict[str, PLACEConfig] = {
         extractor_heads=8,
         value_level=4,
         correlation_level=0,
+        image_correlation=True,
         correlation_mask_ratio=0.9,
         correlation_dim=256,
     ),

@@ -24,15 +24,19 @@ def output() -> PLACEOutput:
 
 
 def test_terms_are_the_losses_and_loss_is_their_weighted_sum(output: PLACEOutput) -> None:
-    terms = PLACELoss(ita_weight=2.0, pcma_weight=0.5, cce_weight=0.25, mode="both")(output)
+    terms = PLACELoss(ita_weight=2.0, pcma_weight=0.5, cce_weight=0.25, cce_image_weight=0.125, mode="both")(output)
     image, report, has_text = output.image, output.report, output.report.has_text
     assert output.correlation is not None
+    assert output.image_correlation is not None
     ita = GlobalAlignmentLoss()(image.global_embedding, report.global_embedding, output.temperature, has_text=has_text)
     pcma = ObservationAlignmentLoss("both")(
         report.sentence_embeddings, report.sentence_mask, output.sentence_keys, image.observations
     )
     cce = PatchCorrelationLoss()(output.correlation.prediction, output.correlation.target, has_text=has_text)
-    expected = {"loss": 2 * ita + 0.5 * pcma + 0.25 * cce, "ita": ita, "pcma": pcma, "cce": cce}
+    # No report takes part in it, so an image without one does.
+    image_cce = PatchCorrelationLoss()(output.image_correlation.prediction, output.image_correlation.target)
+    total = 2 * ita + 0.5 * pcma + 0.25 * cce + 0.125 * image_cce
+    expected = {"loss": total, "ita": ita, "pcma": pcma, "cce": cce, "cce_image": image_cce}
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value, rtol=1e-6, atol=0)
@@ -41,13 +45,15 @@ def test_terms_are_the_losses_and_loss_is_their_weighted_sum(output: PLACEOutput
 @pytest.mark.parametrize(
     ("weights", "names"),
     [
-        pytest.param({}, {"loss", "ita", "pcma", "cce"}, id="all"),
-        pytest.param({"pcma_weight": 0}, {"loss", "ita", "cce"}, id="without PCMA"),
-        pytest.param({"cce_weight": 0}, {"loss", "ita", "pcma"}, id="without CCE"),
-        pytest.param({"ita_weight": 0, "cce_weight": 0}, {"loss", "pcma"}, id="PCMA alone"),
-        pytest.param({"patch_weight": 1}, {"loss", "ita", "pcma", "cce", "patch"}, id="patches, too"),
+        pytest.param({}, {"loss", "ita", "pcma", "cce", "cce_image"}, id="all"),
+        pytest.param({"pcma_weight": 0}, {"loss", "ita", "cce", "cce_image"}, id="without PCMA"),
+        pytest.param({"cce_weight": 0}, {"loss", "ita", "pcma", "cce_image"}, id="without the report's CCE"),
+        pytest.param({"cce_image_weight": 0}, {"loss", "ita", "pcma", "cce"}, id="without the image's CCE"),
+        pytest.param({"cce_weight": 0, "cce_image_weight": 0}, {"loss", "ita", "pcma"}, id="without CCE"),
+        pytest.param({"ita_weight": 0, "cce_weight": 0, "cce_image_weight": 0}, {"loss", "pcma"}, id="PCMA alone"),
+        pytest.param({"patch_weight": 1}, {"loss", "ita", "pcma", "cce", "cce_image", "patch"}, id="patches, too"),
         pytest.param(
-            {"ita_weight": 0, "pcma_weight": 0, "cce_weight": 0, "patch_weight": 1},
+            {"ita_weight": 0, "pcma_weight": 0, "cce_weight": 0, "cce_image_weight": 0, "patch_weight": 1},
             {"loss", "patch"},
             id="patches alone",
         ),
@@ -60,7 +66,8 @@ def test_term_without_a_weight_is_left_out(output: PLACEOutput, weights: dict[st
 
 
 def test_model_without_a_correlation_head_has_no_such_term(output: PLACEOutput) -> None:
-    assert set(PLACELoss()(replace(output, correlation=None))) == {"loss", "ita", "pcma"}
+    without = replace(output, correlation=None, image_correlation=None)
+    assert set(PLACELoss()(without)) == {"loss", "ita", "pcma"}
 
 
 def test_options_reach_the_alignment_of_observations(output: PLACEOutput) -> None:
@@ -136,7 +143,9 @@ def test_bfloat16_autocast_is_close_to_float32() -> None:
         pytest.param({"ita_weight": -1}, "ita_weight is -1, expected a number of at least 0", id="negative"),
         pytest.param({"pcma_weight": float("nan")}, "pcma_weight is nan, expected a number", id="no number"),
         pytest.param(
-            {"ita_weight": 0, "pcma_weight": 0, "cce_weight": 0}, "there is no loss left", id="nothing has a weight"
+            {"ita_weight": 0, "pcma_weight": 0, "cce_weight": 0, "cce_image_weight": 0},
+            "there is no loss left",
+            id="nothing has a weight",
         ),
     ],
 )
@@ -152,5 +161,5 @@ def test_losses_import_without_the_networks() -> None:
 
 def test_correlation_alone_needs_a_correlation_head(output: PLACEOutput) -> None:
     loss = PLACELoss(ita_weight=0, pcma_weight=0)
-    with pytest.raises(ValueError, match="only cce_weight is positive, and the output has no correlation"):
-        loss(replace(output, correlation=None))
+    with pytest.raises(ValueError, match="only the weights of the correlation are positive, and the output"):
+        loss(replace(output, correlation=None, image_correlation=None))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_place.networks import CorrelationHead, feature_correlation, pixel_correlation
+from monai_place.networks import CorrelationHead, TokenCorrelationHead, feature_correlation, pixel_correlation
 
 B, N, T = 2, 6, 5
 
@@ -171,3 +171,25 @@ def test_report_without_a_single_token_stays_finite() -> None:
 def test_heads_that_do_not_share_out_the_width_raise() -> None:
     with pytest.raises(ValueError, match=r"heads is 3, expected a divisor of the width \(8\)"):
         head(heads=3)
+
+
+def test_tokens_alone_predict_the_mean_product_of_their_two_projections_both_ways() -> None:
+    head, tokens = TokenCorrelationHead(12, dim=8), noise(B, N, 12)
+    result = head(tokens)
+    normal = (tokens - tokens.mean(-1, keepdim=True)) / tokens.std(-1, correction=0, keepdim=True)
+    left, right = head.left(normal), head.right(normal)
+    for study in range(B):
+        for a in range(N):
+            for b in range(N):
+                both = (left[study, a] @ right[study, b] + left[study, b] @ right[study, a]) / 2
+                torch.testing.assert_close(result[study, a, b], both / 8, rtol=1e-3, atol=1e-4)
+
+
+def test_tokens_head_gives_float32_and_a_gradient_under_autocast() -> None:
+    head, tokens = TokenCorrelationHead(12, dim=8), noise(B, N, 12).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        result = head(tokens)
+    result.square().sum().backward()
+    assert result.dtype == torch.float32
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in head.parameters())
+    assert tokens.grad is not None

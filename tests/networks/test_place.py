@@ -23,6 +23,7 @@ OPTIONS = [
     pytest.param({"slot_competition": True, "extractor_depth": 2}, id="competition"),
     pytest.param({"extractor_depth": 0, "correlation_depth": 2}, id="depths"),
     pytest.param({"correlation_mask_ratio": 0.5}, id="hidden patches"),
+    pytest.param({"image_correlation": False}, id="correlations by the report alone"),
     pytest.param({"correlation_target": "features"}, id="feature target"),
     pytest.param({"image_arch": "vit_little_patch16_reg4_gap_256"}, id="registers, mean pooling"),
     pytest.param({"image_arch": "deit_tiny_distilled_patch16_224"}, id="distilled DeiT"),
