@@ -1,16 +1,16 @@
-"""Splits by patient, so that no patient is in two of them."""
+"""Splits by patient, so that no patient is in two of them, and label fractions by id."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from monai_place.data.datalist import SPLITS
 
-__all__ = ["split_patients"]
+__all__ = ["draw_fraction", "split_patients"]
 
 
 def split_patients(
@@ -61,6 +61,33 @@ def split_patients(
             assigned[patient] = SPLITS[chosen]
     _fill_empty(assigned, target)
     return assigned
+
+
+def draw_fraction(ids: Iterable[str], fraction: float, *, seed: int = 0) -> set[str]:
+    """Draw a share of some ids; a smaller share of the same ids with the same seed lies inside a larger one.
+
+    Args:
+        ids: what to draw from, in any order; duplicates count once.
+        fraction: the share, above 0 and at most 1.
+        seed: of the draw.
+
+    Returns:
+        round(fraction * number of ids) of them, at least one if there are any.
+
+    Raises:
+        ValueError: the fraction is out of its range.
+
+    Example:
+        >>> ids = [f"study{number}" for number in range(200)]
+        >>> one, ten = draw_fraction(ids, 0.01), draw_fraction(ids, 0.1)
+        >>> len(one), len(ten), one < ten
+        (2, 20, True)
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction must be above 0 and at most 1, got {fraction}")
+    known = sorted(set(ids))
+    order = np.random.default_rng(seed).permutation(len(known))
+    return {known[index] for index in order[: max(1, round(fraction * len(known)))]}
 
 
 def _fill_empty(assigned: dict[str, str], target: npt.NDArray[np.float64]) -> None:
