@@ -13,8 +13,21 @@ from monai_place.mm.ops import install
 
 install()  # before anything below imports mmcv.ops
 
+from monai_place.mm.dice import PerImageDiceMetric  # noqa: E402
 from monai_place.mm.layer_decay import PLACELayerDecayConstructor  # noqa: E402
+from monai_place.mm.loading import LoadRadiographFromFile, LoadRadiographMask  # noqa: E402
+from monai_place.mm.losses import FocalLogDiceLoss  # noqa: E402
 from monai_place.mm.placevit import PLACEViT  # noqa: E402
 from monai_place.mm.pyramid import PLACEPyramid  # noqa: E402
+from monai_place.mm.validation_loss import ValidationLossHook  # noqa: E402
 
-__all__ = ["PLACELayerDecayConstructor", "PLACEPyramid", "PLACEViT"]
+__all__ = [
+    "FocalLogDiceLoss",
+    "LoadRadiographFromFile",
+    "LoadRadiographMask",
+    "PLACELayerDecayConstructor",
+    "PLACEPyramid",
+    "PLACEViT",
+    "PerImageDiceMetric",
+    "ValidationLossHook",
+]

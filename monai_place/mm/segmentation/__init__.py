@@ -1,0 +1,8 @@
+"""What needs MMSegmentation: the dataset that reads a datalist."""
+
+from __future__ import annotations
+
+import monai_place.mm  # noqa: F401 (puts the operators in place before mmseg asks for them)
+from monai_place.mm.segmentation.datasets import RadiographSegDataset
+
+__all__ = ["RadiographSegDataset"]
