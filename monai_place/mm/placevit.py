@@ -100,6 +100,8 @@ class PLACEViT(BaseModule):
         self.patch_size: int = self.vit.patch_embed.patch_size[0]
         self.prefix_tokens: int = self.vit.num_prefix_tokens
         self.out_indices = _check_indices(out_indices, len(self.vit.blocks), "out_indices")
+        if not self.out_indices:
+            raise ValueError("out_indices is empty; expected at least one block")
         last = max(self.out_indices)
         self._keep_blocks(last + 1, norm_out=norm_out)
         self.depth = last + 1
@@ -250,7 +252,7 @@ def _build_vit(
 
 def _check_indices(indices: int | Sequence[int], depth: int, name: str) -> tuple[int, ...]:
     given = (indices,) if isinstance(indices, int) else tuple(indices)
-    if not given or any(not -depth <= index < depth for index in given):
+    if any(not -depth <= index < depth for index in given):
         raise ValueError(f"{name} is {given}, expected {-depth} to {depth - 1}: the encoder has {depth} blocks")
     counted = tuple(index % depth for index in given)
     if len(set(counted)) < len(counted):
