@@ -14,7 +14,8 @@ from monai_place.mm.ops.plain import plainly, widened
 __all__ = ["roi_align_backward", "roi_align_forward"]
 
 MAXIMUM = 0  # of pool_mode; 1 is the average
-LARGEST = 2**26  # elements that a buffer may take: regions are worked off in parts of that size
+# Elements that one step works on: what a GPU has room for, and what a CPU's cache holds.
+AT_ONCE = {"cuda": 2**26, "cpu": 2**18}
 
 
 @plainly
@@ -141,26 +142,39 @@ def _parts(frame: _Frame, shape: torch.Size) -> list[tuple[tuple[int, int], Tens
     for index, (down, across) in enumerate(distinct.tolist()):
         if down < 1 or across < 1:
             continue
-        most = max(1, LARGEST // (shape[1:].numel() * down * across))
+        most = _regions_at_once(grids, shape[1:].numel() * down * across)
         parts += [((down, across), part) for part in torch.nonzero(member == index)[:, 0].split(most)]
     return parts
+
+
+def _regions_at_once(like: Tensor, elements: int) -> int:
+    return max(1, AT_ONCE.get(like.device.type, AT_ONCE["cpu"]) // elements)
 
 
 def _spread(grad: Tensor, image: Tensor, y: Tensor, x: Tensor, shape: torch.Size) -> Tensor:
     """Return (B, C, H, W): each gradient (R, C, P, Q) shared out to the four pixels around its (y, x)."""
     _, channels, height, width = shape
-    inside = (y >= -1) & (y <= height) & (x >= -1) & (x <= width) & (y != -1)  # -1 exactly: no sample at all
-    grad = grad * inside
-    y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
-    top, left = y.long(), x.long()
-    down, right = y - top, x - left
-    plane = (image[:, None] * channels + torch.arange(channels, device=grad.device))[:, :, None, None]  # (R, C, 1, 1)
+    plane = image[:, None] * channels + torch.arange(channels, device=grad.device)  # (R, C)
+    first = plane[:, :, None, None] * (height * width)
     spread = grad.new_zeros(shape.numel())
-    for row, row_weight in ((top, 1 - down), ((top + 1).clamp(max=height - 1), down)):
-        for column, weight in ((left, 1 - right), ((left + 1).clamp(max=width - 1), right)):
-            place = (plane * height + row) * width + column
-            spread.scatter_add_(0, place.flatten(), (grad * row_weight * weight).flatten())
+    most = _regions_at_once(grad, grad[0].numel())
+    for part in zip(*(each.split(most) for each in (grad, first, y, x)), strict=True):
+        _spread_part(spread, *part, height=height, width=width)
     return spread.view(shape)
+
+
+def _spread_part(spread: Tensor, grad: Tensor, first: Tensor, y: Tensor, x: Tensor, *, height: int, width: int) -> None:
+    # -1 exactly says that there was no sample at all.
+    grad = grad * ((y > -1) & (y <= height) & (x >= -1) & (x <= width))
+    y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
+    # The last row is reached as the one below the last but one, so that the one below is always there.
+    top, left = y.floor().clamp_(max=max(0, height - 2)), x.floor().clamp_(max=max(0, width - 2))
+    place = (first + (top * width + left).long()).flatten()
+    below = grad * (y - top)
+    for row, row_grad in ((0, grad - below), (width if height > 1 else 0, below)):
+        right = row_grad * (x - left)
+        for column, part in ((0, row_grad - right), (1 if width > 1 else 0, right)):
+            spread[row + column :].scatter_add_(0, place, part.flatten())
 
 
 def _average_backward(grad: Tensor, image: Tensor, frame: _Frame, shape: torch.Size) -> Tensor:
@@ -169,7 +183,7 @@ def _average_backward(grad: Tensor, image: Tensor, frame: _Frame, shape: torch.S
     rows = _weights(frame.top, frame.bin_height, frame.down, grad.shape[2], height)  # (R, P, H)
     columns = _weights(frame.left, frame.bin_width, frame.across, grad.shape[3], width)  # (R, Q, W)
     spread = grad.new_zeros(shape)
-    most = max(1, LARGEST // (channels * grad.shape[2] * width))
+    most = _regions_at_once(grad, channels * grad.shape[2] * width)
     for index in range(shape[0]):
         for part in torch.nonzero(image == index)[:, 0].split(most):
             wide = torch.matmul(grad[part], columns[part, None])  # (r, C, P, Q) x (r, 1, Q, W) -> (r, C, P, W)
