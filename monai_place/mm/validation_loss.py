@@ -17,6 +17,8 @@ from monai_place.registry import HOOKS
 
 __all__ = ["ValidationLossHook"]
 
+LOG_NAME = "val_loss"
+
 
 @ROOT_HOOKS.register_module()
 @HOOKS.register_module()
@@ -24,8 +26,9 @@ class ValidationLossHook(Hook):
     """Add `loss`, the mean over pictures of the model's training loss, to the results of each validation.
 
     Then `CheckpointHook(save_best='loss', rule='less')` and `EarlyStoppingHook(monitor='loss')` work in both toolboxes.
-    The model is in evaluation mode, so dropout and drop path are off and batch statistics stay as they are; the price
-    is a second forward pass.
+    In the log it is `val_loss`, the value itself: under `loss` it would share a curve with the loss of training, and
+    be smoothed. The model is in evaluation mode, so dropout and drop path are off and batch statistics stay as they
+    are; the price is a second forward pass.
 
     The truth must be that of the network's input. A segmentation mask is brought to it, so that the annotation may be
     loaded behind `Resize`, as metrics at the size of the picture need it. Boxes must be loaded before `Resize`, and
@@ -38,11 +41,17 @@ class ValidationLossHook(Hook):
         ignore_index: the label of the mask's pixels beyond the picture, where a batch is padded.
     """
 
-    priority = "HIGHEST"  # before RuntimeInfoHook, which hands the results on to the log
+    # Behind RuntimeInfoHook, which logs all results by their names; before LoggerHook and those that choose by them.
+    priority = "ABOVE_NORMAL"
 
     def __init__(self, *, ignore_index: int = 255) -> None:
         self.ignore_index = ignore_index
         self._sum = self._pictures = 0.0
+
+    def before_run(self, runner: Runner) -> None:
+        """Have the log show the value of this validation: MMEngine averages what has `loss` in its name over ten."""
+        if all(entry["data_src"] != LOG_NAME for entry in runner.log_processor.custom_cfg):
+            runner.log_processor.custom_cfg.append({"data_src": LOG_NAME, "method_name": "current"})
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Begin anew."""
@@ -73,8 +82,10 @@ class ValidationLossHook(Hook):
         """Add the mean over the pictures of all ranks to the results."""
         sums = torch.tensor([self._sum, self._pictures], dtype=torch.float64)
         all_reduce(sums)
+        loss = (sums[0] / sums[1]).item() if sums[1] else float("nan")
+        runner.message_hub.update_scalar(f"val/{LOG_NAME}", loss)
         if metrics is not None:
-            metrics["loss"] = (sums[0] / sums[1]).item() if sums[1] else float("nan")
+            metrics["loss"] = loss
 
     def _fit(self, sample: Any, input_shape: Sequence[int]) -> None:
         """Bring the truth of a picture to the network's input."""
@@ -82,7 +93,8 @@ class ValidationLossHook(Hook):
             mask = sample.gt_sem_seg.data  # (1, H, W)
             height, width = sample.metainfo["img_shape"][:2]
             if mask.shape[-2:] != (height, width):
-                mask = F.interpolate(mask[None].float(), size=(height, width), mode="nearest-exact")[0].to(mask.dtype)
+                # "nearest" takes the pixels that cv2 takes in `Resize`, "nearest-exact" others.
+                mask = F.interpolate(mask[None].float(), size=(height, width), mode="nearest")[0].to(mask.dtype)
             beyond = (0, input_shape[1] - width, 0, input_shape[0] - height)
             sample.gt_sem_seg = type(sample.gt_sem_seg)(data=F.pad(mask, beyond, value=self.ignore_index))
         if "gt_instances" in sample and "instances" in sample.metainfo:
