@@ -5,7 +5,7 @@ SHELL := bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := dev,dicom,docs,export,generation
+EXTRAS := dev,dicom,docs,export,generation,mm
 # The stamp's name changes with what it depends on, the place of the checkout included: a second call does nothing.
 STAMP := $(VENV)/.installed-$(shell { pwd; cat setup.py pyproject.toml constraints.txt; } | cksum | tr ' ' '-')
 # Chosen by running it: a name on PATH may be a shim whose version is not active. `make PYTHON=... test` overrides.
