@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from mmengine.registry import METRICS
 
 import monai_place.mm  # noqa: F401
 from monai_place.mm.dice import PerImageDiceMetric
+from tests.support.processes import in_group, run_ranks
 
 BINARY = {"classes": ("background", "lung")}
 THREE = {"classes": ("background", "edema", "nodule")}
@@ -126,3 +129,21 @@ def test_what_cannot_be_evaluated_is_refused() -> None:
         evaluate([[sample([[0, 0, 0, 0]], [[0, 0]])]])
     with pytest.raises(ValueError, match="a picture comes without truth"):
         evaluate([[{"pred_sem_seg": RIGHT["pred_sem_seg"]}]])
+
+
+@pytest.mark.dist
+def test_ranks_count_each_picture_once_and_each_batch_of_theirs(tmp_path: Path) -> None:
+    run_ranks(evaluate_among_ranks, tmp_path)
+
+
+def evaluate_among_ranks(rank: int, folder: Path) -> None:
+    os.chdir(folder)  # MMEngine collects results in files under the working folder
+    # Five pictures in turns; the sampler fills up the second rank with the first picture, which must not count again.
+    shares = [[RIGHT, HALF, MISSED], [QUIET, ALARM, RIGHT]]
+    with in_group(rank, folder):
+        for mode, dice in (("clean", (1 + 1 + 0.5 + 0 + 0) / 5), ("mgca", (0.75 + 0.5 + 0) / 3)):
+            metric = PerImageDiceMetric(mode=mode)
+            metric.dataset_meta = BINARY
+            metric.process({}, shares[rank][:2])
+            metric.process({}, shares[rank][2:])
+            assert metric.evaluate(5) == {"Dice": pytest.approx(dice)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from monai_place.mm.validation_loss import ValidationLossHook
+from tests.support.processes import in_group, run_ranks
 
 
 class Line(BaseModel):
@@ -179,3 +181,15 @@ def test_no_picture_is_no_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["ValidationLossHook", "monai_place.ValidationLossHook"])
 def test_both_names_build_it(name: str) -> None:
     assert isinstance(HOOKS.build({"type": name}), ValidationLossHook)
+
+
+@pytest.mark.dist
+def test_ranks_report_the_mean_over_the_pictures_of_all(tmp_path: Path) -> None:
+    run_ranks(validate_among_ranks, tmp_path)
+
+
+def validate_among_ranks(rank: int, folder: Path) -> None:
+    os.chdir(folder)
+    with in_group(rank, folder):
+        running = runner(folder / str(rank), [1.0, 2.0, 6.0, 3.0])  # rank 0 has 1 and 6, rank 1 has 2 and 3
+        assert running.val()["loss"] == pytest.approx(3.0)

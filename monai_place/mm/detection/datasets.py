@@ -184,11 +184,12 @@ class RadiographDetDataset(BaseDetDataset):
 
 def _finding_masks(record: Mapping[str, Any]) -> dict[tuple[Any, Box], str]:
     """Class and box of each finding that has a mask, and the mask's path."""
-    return {
-        (finding.get("class"), tuple(map(float, finding["box"]))): finding["mask"]
-        for finding in record.get("findings") or ()
-        if finding.get("mask") and finding.get("box")
-    }
+    masks: dict[tuple[Any, Box], str] = {}
+    for finding in record.get("findings") or ():
+        if finding.get("mask") and finding.get("box"):
+            x0, y0, x1, y1 = map(float, finding["box"])
+            masks[finding.get("class"), (x0, y0, x1, y1)] = finding["mask"]
+    return masks
 
 
 def _clipped(box: Box, size: tuple[int, int]) -> Box | None:

@@ -105,9 +105,8 @@ class RadiographAPMetric(BaseMetric):
                 logger="current",
                 level=logging.INFO,
             )
-        if not pictures and any(picture["truth"] for picture in results):
-            precision = np.zeros((len(self.iou_thrs), len(classes)))
-        else:
+        precision: npt.NDArray[np.float64] = np.zeros((len(self.iou_thrs), len(classes)))
+        if pictures or not any(picture["truth"] for picture in results):
             precision = _average_precision(pictures, len(classes), self.iou_thrs, self.max_detections)
         found = {"mAP": _mean(precision)}
         for percent in (50, 75):
