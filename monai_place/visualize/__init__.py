@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         slot_use_diagnostic,
         swapped_image_diagnostic,
     )
+    from monai_place.visualize.downstream import DownstreamExample, DownstreamTask
     from monai_place.visualize.estimates import Estimate, as_estimate
     from monai_place.visualize.figures import save_figure
     from monai_place.visualize.inputs import (
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Diagnostic": "inputs",
+    "DownstreamExample": "downstream",
+    "DownstreamTask": "downstream",
     "Estimate": "estimates",
     "GroundingExample": "inputs",
     "RetrievalExample": "inputs",
@@ -60,6 +63,8 @@ _HOMES = {
 
 __all__ = [
     "Diagnostic",
+    "DownstreamExample",
+    "DownstreamTask",
     "Estimate",
     "GroundingExample",
     "RetrievalExample",

@@ -239,6 +239,7 @@ class RunReport:
         diagnostics: checks of the method; `monai_place.visualize.diagnostics` words the usual ones.
         retrieval_examples: queries with their best answers.
         grounding_examples: sentences with their maps.
+        downstream: of `DownstreamTask`: what the pretrained network was trained for.
         settings: how the run was made: preset, steps, batch, seed, time; may be nested.
         versions: package -> version.
         notes: what a reader must know to take the numbers for what they are.
@@ -254,6 +255,7 @@ class RunReport:
     diagnostics: Sequence[Diagnostic] = ()
     retrieval_examples: Sequence[RetrievalExample] = ()
     grounding_examples: Sequence[GroundingExample] = ()
+    downstream: Sequence[Any] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()

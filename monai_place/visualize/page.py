@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from monai_place.visualize.curves import plot_linear_probe, plot_loss_curves, plot_validation_curves
+from monai_place.visualize.downstream import build_downstream
 from monai_place.visualize.estimates import NOTHING, Estimate, as_estimate, format_number
 from monai_place.visualize.figures import as_labels, panel_columns
 from monai_place.visualize.history import history_rows, loss_terms_of, validation_terms_of
@@ -56,6 +57,7 @@ def build_page(report: RunReport, *, show_text: bool) -> dict[str, Any]:
         "retrieval_left": max(0, len(report.retrieval_examples) - MOST_RETRIEVAL),
         "grounding": [_grounding(example, show_text=show_text) for example in grounding],
         "grounding_left": max(0, len(report.grounding_examples) - MOST_GROUNDING),
+        "downstream": build_downstream(report.downstream),
         "has_prior": any(example.prior is not None for example in grounding),
         "has_outline": any(example.mask is not None for example in grounding),
         "has_gap": any(np.isnan(example.heat).any() for example in grounding),
