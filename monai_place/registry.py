@@ -7,6 +7,7 @@ registry is asked for the first time.
 
 from __future__ import annotations
 
+from mmengine.registry import DATA_SAMPLERS as ROOT_DATA_SAMPLERS
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import LOOPS as ROOT_LOOPS
@@ -19,6 +20,7 @@ from mmengine.registry import Registry
 
 __all__ = [
     "DATASETS",
+    "DATA_SAMPLERS",
     "HOOKS",
     "LOOPS",
     "METRICS",
@@ -35,6 +37,7 @@ OWN, INSTALLED = ["monai_place.mm"], ["monai_place.mm.installed"]
 MODELS = Registry("model", parent=ROOT_MODELS, scope=SCOPE, locations=OWN)
 TRANSFORMS = Registry("transform", parent=ROOT_TRANSFORMS, scope=SCOPE, locations=OWN)
 HOOKS = Registry("hook", parent=ROOT_HOOKS, scope=SCOPE, locations=OWN)
+DATA_SAMPLERS = Registry("data sampler", parent=ROOT_DATA_SAMPLERS, scope=SCOPE, locations=OWN)
 LOOPS = Registry("loop", parent=ROOT_LOOPS, scope=SCOPE, locations=OWN)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor", parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS, scope=SCOPE, locations=OWN

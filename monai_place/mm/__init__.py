@@ -19,9 +19,12 @@ from monai_place.mm.loading import LoadRadiographFromFile, LoadRadiographMask  #
 from monai_place.mm.losses import FocalLogDiceLoss  # noqa: E402
 from monai_place.mm.placevit import PLACEViT  # noqa: E402
 from monai_place.mm.pyramid import PLACEPyramid  # noqa: E402
+from monai_place.mm.resume import ExactResumeHook, ResumableSampler, SeedSample  # noqa: E402
 from monai_place.mm.validation_loss import ValidationLossHook  # noqa: E402
+from monai_place.mm.visualization import RadiographVisualizationHook  # noqa: E402
 
 __all__ = [
+    "ExactResumeHook",
     "FocalLogDiceLoss",
     "LoadRadiographFromFile",
     "LoadRadiographMask",
@@ -29,5 +32,8 @@ __all__ = [
     "PLACEPyramid",
     "PLACEViT",
     "PerImageDiceMetric",
+    "RadiographVisualizationHook",
+    "ResumableSampler",
+    "SeedSample",
     "ValidationLossHook",
 ]

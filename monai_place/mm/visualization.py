@@ -1,0 +1,73 @@
+"""Pictures of predictions over radiographs, while a training runs, in both toolboxes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS as ROOT_HOOKS
+from mmengine.runner import Runner
+
+from monai_place.data.radiograph import read_radiograph
+from monai_place.registry import HOOKS
+
+__all__ = ["RadiographVisualizationHook"]
+
+
+@ROOT_HOOKS.register_module()
+@HOOKS.register_module()
+class RadiographVisualizationHook(Hook):
+    """Draw truth and prediction over the first pictures of each validation and test.
+
+    Takes the place of SegVisualizationHook and DetVisualizationHook, which read neither DICOM nor NIfTI. The pictures
+    go to every backend of the runner's visualizer (files, TensorBoard, ...) as `val_0`, `val_1`, ...: by number, since
+    names of files may tell of a patient, and always the same ones, so that they can be watched.
+
+    Args:
+        pictures: so many of each validation and test.
+        options: more arguments of the visualizer's `add_datasample`, such as `pred_score_thr`.
+
+    Raises:
+        ValueError: the number is negative.
+    """
+
+    def __init__(self, pictures: int = 4, **options: Any) -> None:
+        if pictures < 0:
+            raise ValueError(f"pictures must be at least 0, got {pictures}")
+        self.pictures, self.options = pictures, options
+        self._drawn = 0
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Begin anew."""
+        self._drawn = 0
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Begin anew."""
+        self._drawn = 0
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
+    ) -> None:
+        """Draw what is still to be drawn."""
+        self._draw(runner, "val", outputs or ())
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
+    ) -> None:
+        """Draw what is still to be drawn."""
+        self._draw(runner, "test", outputs or ())
+
+    def _draw(self, runner: Runner, stage: str, outputs: Sequence[Any]) -> None:
+        for sample in outputs[: self.pictures - self._drawn]:
+            pixels = np.rint(read_radiograph(sample.img_path)[0] * np.float32(255)).astype(np.uint8)
+            picture = np.repeat(pixels[..., None], 3, axis=2)  # (H, W) -> (H, W, 3)
+            with warnings.catch_warnings():
+                # MMEngine takes a box that ends at the picture's edge for one that leaves it.
+                warnings.filterwarnings("ignore", "Warning: The .* is out of bounds", UserWarning)
+                runner.visualizer.add_datasample(
+                    f"{stage}_{self._drawn}", picture, data_sample=sample, step=runner.iter, **self.options
+                )
+            self._drawn += 1
