@@ -79,8 +79,7 @@ class EveryScaleGridAssigner(BaseAssigner):
                     continue
                 at = candidates[here]
                 overlaps[at] = torch.maximum(overlaps[at], fit[here])
-                close = at[(fit[here] > self.ignore_iou_thr) & (assigned[at] == 0)]
-                assigned[close] = -1
+                assigned[at[fit[here] > self.ignore_iou_thr]] = -1
                 best.append((index, at[fit[here].argmax()]))
         for index, anchor in best:  # after all that is ignored: a box outweighs another one's near miss
             assigned[anchor] = index + 1
