@@ -69,7 +69,7 @@ EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement
 
 
 class BuildWithBundles(build_py):
-    """Put the MONAI bundles beside the modules of a wheel; an editable install finds them in the checkout."""
+    """Put bundles and mm_configs beside the modules of a wheel; an editable install finds them in the checkout."""
 
     def run(self) -> None:
         super().run()
@@ -80,6 +80,11 @@ class BuildWithBundles(build_py):
             for part in BUNDLE_PARTS:  # and nothing that a run has left there
                 shutil.copytree(bundle / part, target / part, dirs_exist_ok=True)
             shutil.copyfile(bundle / "LICENSE", target / "LICENSE")
+        configs = Path(self.build_lib) / "monai_place" / "mm_configs"
+        for file in (*(ROOT / "mm_configs").rglob("*.py"), ROOT / "mm_configs" / "README.md"):
+            target = configs / file.relative_to(ROOT / "mm_configs")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
 
 
 setup(

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from monai_place.config_files import config_path
     from monai_place.inference import PLACEPredictor, load
 
-__all__ = ["PLACEPredictor", "__version__", "load"]
+__all__ = ["PLACEPredictor", "__version__", "config_path", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the inference side on first use, so that `import monai_place` stays light."""
+    """Import on first use, so that `import monai_place` stays light."""
+    if name == "config_path":
+        from monai_place import config_files
+
+        return config_files.config_path
     if name in {"PLACEPredictor", "load"}:
         from monai_place import inference
 

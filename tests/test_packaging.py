@@ -19,7 +19,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("copy")
     for name in ("setup.py", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, copy)
-    for name in ("monai_place", "bundles"):
+    for name in ("monai_place", "bundles", "mm_configs"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for left in ("models/model.pt", "checkpoints/checkpoint_000000001.pt", "history.jsonl"):
         path = copy / "bundles" / "place" / left
@@ -58,3 +58,20 @@ def test_an_installed_package_finds_its_bundle(built: Path) -> None:
         check=False,
     )
     assert Path(done.stdout.strip()) == built / "monai_place" / "bundles" / "place", done.stderr
+
+
+def test_the_configs_of_the_toolboxes_are_inside_and_found(built: Path) -> None:
+    inside, outside = built / "monai_place" / "mm_configs", ROOT / "mm_configs"
+    expected = {path.relative_to(outside) for path in outside.rglob("*") if path.suffix in {".py", ".md"}}
+    assert {path.relative_to(inside) for path in inside.rglob("*") if path.is_file()} == expected
+    name = next(path.stem for path in (outside / "detection").glob("*.py"))
+    program = f"import monai_place; print(monai_place.config_path({name!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(built)},
+        cwd=built,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert Path(done.stdout.strip()) == inside / "detection" / f"{name}.py", done.stderr

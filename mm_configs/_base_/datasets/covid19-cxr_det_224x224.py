@@ -1,0 +1,4 @@
+_base_ = ["./covid19-cxr_det.py", "../pipelines/det_224x224.py"]
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))

@@ -1,0 +1,8 @@
+_base_ = ["./rsna_seg.py", "../pipelines/seg_mgca_224x224.py"]
+train_dataloader = dict(
+    batch_size=16,
+    sampler=dict(infinite=False),
+    dataset=dict(pipeline=_base_.train_pipeline),
+)
+val_dataloader = dict(batch_size=16, dataset=dict(pipeline=_base_.val_pipeline))
+test_dataloader = dict(batch_size=16, dataset=dict(pipeline=_base_.val_pipeline))

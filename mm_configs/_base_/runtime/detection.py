@@ -1,0 +1,9 @@
+_base_ = ["./common.py"]
+default_scope = "mmdet"
+visualizer = dict(type="DetLocalVisualizer", vis_backends=_base_.vis_backends)
+default_hooks = dict(checkpoint=dict(save_best="mAP", rule="greater"))
+# COCO's average precision over all pictures, at the IoU thresholds 0.40:0.05:0.75.
+val_evaluator = [dict(type="monai_place.RadiographAPMetric", classwise=True)]
+test_evaluator = val_evaluator
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")

@@ -1,0 +1,11 @@
+_base_ = [
+    "../_base_/backbones/placevit-small.py",
+    "../_base_/models/faster-rcnn.py",
+    "../_base_/datasets/rsna_det_512x512.py",
+    "../_base_/schedules/det_12e.py",
+]
+model = dict(
+    backbone=_base_.backbone,
+    neck=dict(in_channels=_base_.embed_dim),
+    roi_head=dict(bbox_head=dict(num_classes=_base_.num_classes)),
+)

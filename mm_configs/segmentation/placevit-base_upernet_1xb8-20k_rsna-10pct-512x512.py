@@ -1,0 +1,2 @@
+_base_ = ["./placevit-base_upernet_1xb8-20k_rsna-512x512.py"]
+train_dataloader = dict(dataset=dict(fraction=0.1))  # 10 % of the labels, drawn by id
