@@ -64,8 +64,6 @@ def _attend(value: Tensor, shapes: Tensor, locations: Tensor, weights: Tensor) -
     batch, _, heads, features = value.shape
     queries, points = locations.shape[1], locations.shape[4]
     total = value.new_zeros(batch * heads, features, queries)
-    if total.numel() == 0 or points == 0:  # nothing to sample, but a graph to go back through
-        return total.view(batch, queries, heads * features) + 0 * (value.sum() + locations.sum() + weights.sum())
     sizes = [(int(height), int(width)) for height, width in shapes.tolist()]  # one transfer from the GPU
     grids = 2 * locations - 1
     start = 0

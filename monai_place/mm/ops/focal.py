@@ -92,10 +92,9 @@ def softmax_focal_loss_backward(
     probability = widened(input)
     truth, scale = _of_own_class(probability, target, weight, alpha)
     error = 1 - truth
-    slope = -(error**gamma)
-    if gamma:  # a power of gamma - 1 has no value at 0, but its product with log(1) = 0 has
-        slope = slope + gamma * error.clamp(min=LEAST) ** (gamma - 1) * truth * truth.clamp(min=LEAST).log()
-    slope = scale * slope
+    # A power of gamma - 1 may have no value at 0, but its product with log(1) = 0 has.
+    steepness = gamma * error.clamp(min=LEAST) ** (gamma - 1) * truth * truth.clamp(min=LEAST).log()
+    slope = scale * (steepness - error**gamma)
     buff.copy_(slope)
     grad_input.copy_(slope[:, None] * (_is_own(probability, target).to(slope) - probability))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 from collections.abc import Callable
 from importlib.abc import Loader
@@ -152,4 +153,6 @@ def _tell(reason: str) -> None:
     late = sorted({name for name in ("mmdet.models", "mmseg.models") if name in sys.modules})
     if late:
         text += f". {' and '.join(late)} came first and may do without them: import monai_place.mm before"
-    print_log(text, logger="current", level=logging.INFO)
+    # Of several processes that train together the first speaks for all; they are not connected yet.
+    first = os.environ.get("RANK", "0") == "0"
+    print_log(text, logger="current", level=logging.INFO if first else logging.DEBUG)

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-pytest.importorskip("mmcv")
-
 from benchmarks.mm_ops import compiled_operators
 from monai_place.mm.ops import install, ops_in_use
 from monai_place.mm.ops.stand_in import build_stand_in

@@ -125,15 +125,27 @@ def test_half_is_near_single(stand_in: ModuleType, draw: Draw, dtype: torch.dtyp
         )
 
 
-def test_the_weight_s_gradient_belongs_to_the_gradient_that_is_asked(mmcv_ops: ModuleType, draw: Draw) -> None:
+def test_the_weight_s_gradient_belongs_to_the_gradient_that_is_asked(stand_in: ModuleType, draw: Draw) -> None:
     # It is made on the way to the input's and waits: a later call with another gradient must not get it.
-    given = drawn(CASES["plain"], draw)
-    leaves = [given[name].requires_grad_() for name in ("input", "offset", "weight")]
-    output = mmcv_ops.deform_conv2d(*leaves, 1, 1)
-    torch.autograd.grad(output, leaves[:1], given["grad"], retain_graph=True)
-    (twice,) = torch.autograd.grad(output, leaves[2:], 2 * given["grad"], retain_graph=True)
-    *_, once = torch.autograd.grad(output, leaves, given["grad"])
+    given = drawn(CASES["pointwise"], draw)
+    image, offset, weight, grad = (given[name] for name in ("input", "offset", "weight", "grad"))
+    settings, columns = (1, 1, 1, 1, 0, 0, 1, 1, 1, 1), image.new_empty(0)
+    once, twice = torch.zeros_like(weight), torch.zeros_like(weight)
+    for target, asked in ((once, grad), (twice, 2 * grad)):
+        stand_in.deform_conv_backward_input(
+            image, offset, grad, torch.zeros_like(image), torch.zeros_like(offset), weight, columns, *settings, 1
+        )
+        stand_in.deform_conv_backward_parameters(image, offset, asked, target, columns, columns, *settings, 1.0, 1)
+    assert once.any()
     torch.testing.assert_close(twice, 2 * once)
+
+
+def test_public_gradient_of_the_weight_alone_is_right(mmcv_ops: ModuleType, draw: Draw) -> None:
+    given = drawn(SMALL, draw)
+    weight = given["weight"].requires_grad_()
+    output = mmcv_ops.deform_conv2d(given["input"], given["offset"], weight, *SMALL[5:])
+    (found,) = torch.autograd.grad(output, weight, given["grad"])
+    torch.testing.assert_close(found, version_1(mmcv_ops.deform_conv.ext_module, SMALL, given)["weight"])
 
 
 def test_public_gradient_of_version_1_is_that_of_finite_differences(mmcv_ops: ModuleType, draw: Draw) -> None:

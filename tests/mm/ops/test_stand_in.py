@@ -110,6 +110,17 @@ def test_it_says_so_once(fresh: dict[str, Any]) -> None:
     assert str(ROOT) not in line
 
 
+def test_of_several_processes_the_first_says_so(
+    forgotten: Callable[..., None], said: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten()
+    if importlib.util.find_spec("mmcv._ext") is not None:
+        pytest.skip("mmcv is compiled here, and its operators win")
+    monkeypatch.setenv("RANK", "1")
+    assert install() == "stand-in"
+    assert [record.levelno for record in said] == [logging.DEBUG]
+
+
 def test_importlib_finds_it(fresh: dict[str, Any]) -> None:
     assert fresh["found by importlib"]
 
