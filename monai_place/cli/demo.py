@@ -1,4 +1,4 @@
-"""The demo: phantom -> pretraining through the bundle -> evaluation -> one page."""
+"""The demo: phantom -> pretraining through the bundle -> evaluation -> the two toolboxes -> one page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from monai_place.atomic import write_json_atomic
 from monai_place.cli.common import count_progress
+from monai_place.cli.demo_toolboxes import TASKS, compare_starts, toolboxes_are_missing
 from monai_place.cli.machine import check_machine
 from monai_place.data.datalist import load_records, read_datalist
 from monai_place.data.phantom import write_phantom
@@ -25,8 +27,10 @@ from monai_place.inference.collect import CollectedStudies, collect_studies, fit
 from monai_place.inference.evaluate import evaluate_studies
 from monai_place.inference.probe import linear_probe_auroc, probe_features
 from monai_place.metrics import BootstrapInterval, LocationPrior
+from monai_place.networks import PRESETS
 from monai_place.visualize import (
     Diagnostic,
+    DownstreamTask,
     GroundingExample,
     RetrievalExample,
     RetrievedItem,
@@ -44,12 +48,11 @@ __all__ = ["run_demo", "run_report"]
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("data", "run", "report.html", "metrics.json")
+PARTS = ("data", "run", "toolboxes", "report.html", "metrics.json")
 MARK = "demo.json"
 SIZE = 128
 FRACTIONS = (0.01, 0.1, 1.0)
-# 1,090 steps of 32: what two cores do in a few minutes.
-# A few hundred steps: random pose and exposure would only slow the learning down (docs/method.md).
+# 763 steps of 32, a few minutes on two cores: random pose and exposure would only slow learning down (docs/method.md).
 SETTINGS: dict[str, Any] = {
     "preset": "place_tiny",
     "epochs": 7,
@@ -60,7 +63,12 @@ SETTINGS: dict[str, Any] = {
 
 
 def run_demo(
-    out: Path, *, studies: int = 5000, seed: int = 0, settings: Mapping[str, Any] | None = None
+    out: Path,
+    *,
+    studies: int = 5000,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    toolbox_steps: int | None = None,
 ) -> dict[str, Any]:
     """Run the whole path, and write `report.html` and `metrics.json` into `out`.
 
@@ -69,6 +77,8 @@ def run_demo(
         studies: of the phantom.
         seed: of the phantom and of the training.
         settings: overrides of the bundle's train.json.
+        toolbox_steps: steps of each training in MMSegmentation and MMDetection; None takes the usual number, 0 leaves
+            that part out.
 
     Returns:
         The numbers on the phantom's test split, as `metrics.json` holds them.
@@ -94,11 +104,29 @@ def run_demo(
     values["linear_probe"] = {
         name: {str(share): result.to_dict() for share, result in row.items()} for name, row in probe.items()
     }
+    fits = loaded.model.config.image_kwargs == PRESETS["place_tiny"].image_kwargs
+    downstream = _toolboxes(datalist, run, out / "toolboxes", steps=toolbox_steps) if fits else []
+    if not fits:
+        logger.warning("the encoder is not place_tiny's, which the configs of the toolboxes' part are for: left out")
+    values["downstream"] = [{"task": t.name, "metric": t.metric, "scores": dict(t.scores)} for t in downstream]
     values["seconds"] = {"phantom_and_pretraining": round(trained_s), "all": round(time.monotonic() - begin)}
     report = run_report(loaded, collected, values, test, prior=prior, history=read_history(run / "history.jsonl"))
-    write_run_report(out / "report.html", _with_settings(report, chosen, studies, values), show_text=True)
+    report = replace(_with_settings(report, chosen, studies, values), downstream=downstream)
+    write_run_report(out / "report.html", report, show_text=True)
     write_json_atomic(out / "metrics.json", values)
     return values
+
+
+def _toolboxes(datalist: Path, run: Path, work: Path, *, steps: int | None) -> list[DownstreamTask]:
+    """Train in MMSegmentation and MMDetection where they are installed; `steps` in the place of each task's own."""
+    if steps == 0:
+        return []
+    if missing := toolboxes_are_missing():
+        logger.warning("%s not installed: that part is left out (pip install 'monai-place[mm]')", " and ".join(missing))
+        return []
+    tasks = TASKS if steps is None else [replace(task, steps=steps) for task in TASKS]
+    with count_progress("toolboxes") as progress:
+        return compare_starts(datalist, run, work, size=SIZE, tasks=tasks, progress=progress)
 
 
 def run_report(
@@ -156,8 +184,6 @@ def run_report(
 def _with_settings(
     report: RunReport, settings: Mapping[str, Any], studies: int, values: Mapping[str, Any]
 ) -> RunReport:
-    from dataclasses import replace
-
     return replace(
         report,
         subtitle=f"{studies:,} synthetic studies, tested on {values['studies']:,} that training never saw",

@@ -68,7 +68,13 @@ def evaluation_tables(values: Mapping[str, Any]) -> list[ResultTable]:
     Args:
         values: from `monai_place.inference.evaluate_place`.
     """
-    found = (_zero_shot(values["zero_shot"]), _retrieval(values["retrieval"]), _grounding(values["grounding"]))
+    found = (
+        _zero_shot(values["zero_shot"]),
+        _probe(values.get("linear_probe") or {}),
+        _retrieval(values["retrieval"]),
+        _grounding(values["grounding"]),
+        *[_downstream(task) for task in values.get("downstream") or ()],
+    )
     rows = [[name, _number(value)] for name, value in values["diagnostics"].items()]
     return [*[table for table in found if table is not None], ResultTable("Diagnostics", ["name", "value"], rows)]
 
@@ -84,6 +90,21 @@ def _zero_shot(values: Mapping[str, Any]) -> ResultTable | None:
         rows.append([name, *[format_interval(values[mode]["per_finding"][name]) for mode in modes], share])
     rows.append(["macro", *[format_interval(values[mode]["macro"]) for mode in modes], ""])
     return ResultTable("Zero-shot AUROC [95 % interval]", ["finding", *modes, "positive"], rows)
+
+
+def _probe(networks: Mapping[str, Any]) -> ResultTable | None:
+    if not networks:
+        return None
+    shares = list(next(iter(networks.values())))
+    rows = [[name, *[format_interval(row[share]) for share in shares]] for name, row in networks.items()]
+    title = "Linear probe, macro AUROC [95 % interval] by share of labels"
+    return ResultTable(title, ["network", *[f"{100 * float(share):g} %" for share in shares]], rows)
+
+
+def _downstream(task: Mapping[str, Any]) -> ResultTable:
+    rows = [[name, *[_number(number) for number in numbers]] for name, numbers in task["scores"].items()]
+    seeds = [f"seed {number}" for number in range(len(rows[0]) - 1)]
+    return ResultTable(f"{task['task']} ({task['metric']})", ["start", *seeds], rows)
 
 
 def _retrieval(sides: Mapping[str, Any]) -> ResultTable | None:

@@ -123,14 +123,17 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demo.")] = Path("runs/demo"),
     studies: Annotated[int, typer.Option(help="Studies of the phantom.", min=100)] = 5000,
     seed: Annotated[int, typer.Option(help="Seed of the phantom and of the training.", min=0)] = 0,
+    toolbox_steps: Annotated[
+        int | None, typer.Option(help="Steps of each training in MMSegmentation and MMDetection; 0 for none.", min=0)
+    ] = None,
     setting: Settings = None,
 ) -> None:
-    """Phantom, pretraining through the bundle, evaluation, report: the whole path on built-in data."""
+    """Phantom, pretraining through the bundle, evaluation, both toolboxes, report: the whole path on built-in data."""
     settings = read_settings(setting or [], None)
     from monai_place.cli.demo import run_demo
 
     with clean_errors(), talk_on_stderr():
-        values = run_demo(out, studies=studies, seed=seed, settings=settings)
+        values = run_demo(out, studies=studies, seed=seed, settings=settings, toolbox_steps=toolbox_steps)
     print_tables(evaluation_tables(values))
     typer.echo(f"\nreport: {out / 'report.html'}")
     typer.echo(NOTE, err=True)

@@ -31,6 +31,18 @@ def values() -> dict[str, Any]:
     }
 
 
+def test_probe_and_toolboxes_of_a_demo_have_their_tables() -> None:
+    probe = {"pretrained": {"0.01": ESTIMATE, "1.0": ESTIMATE}, "untrained": {"0.01": UNKNOWN, "1.0": ESTIMATE}}
+    scores = {"pretrained": [0.5, 0.6], "random start": [0.25, float("nan")]}
+    demo = {**values(), "linear_probe": probe, "downstream": [{"task": "Boxes", "metric": "AP50", "scores": scores}]}
+    tables = {table.title: table for table in evaluation_tables(demo)}
+    linear = tables["Linear probe, macro AUROC [95 % interval] by share of labels"]
+    assert linear.header == ["network", "1 %", "100 %"]
+    assert [row[0] for row in linear.rows] == ["pretrained", "untrained"]
+    assert tables["Boxes (AP50)"].header == ["start", "seed 0", "seed 1"]
+    assert tables["Boxes (AP50)"].rows == [["pretrained", "0.500", "0.600"], ["random start", "0.250", "-"]]
+
+
 def test_a_whole_evaluation_has_four_tables() -> None:
     zero, retrieval, grounding, diagnostics = evaluation_tables(values())
     assert zero.header == ["finding", "global", "local", "positive"]

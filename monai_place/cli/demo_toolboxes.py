@@ -1,0 +1,216 @@
+"""The demo's last part: the pretrained encoder in MMSegmentation and MMDetection, against a random start."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monai_place.config_files import config_path
+from monai_place.data.radiograph import read_radiograph
+from monai_place.visualize import DownstreamExample, DownstreamTask
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+__all__ = ["TASKS", "ToolboxTask", "compare_starts", "short_config", "toolboxes_are_missing"]
+
+logger = logging.getLogger(__name__)
+
+STARTS = ("pretrained", "random start")
+WARMUP = 20  # steps
+SHOWN_SCORE = 0.3  # least score of a box that is drawn
+
+
+@dataclass(frozen=True)
+class ToolboxTask:
+    """A config of `mm_configs`, and how much of it the demo runs.
+
+    Args:
+        name: on the page.
+        config: its name.
+        key: of the toolbox's metric that is compared.
+        metric: what it is, in words.
+        steps: of the training.
+        batch_size: of the training.
+    """
+
+    name: str
+    config: str
+    key: str
+    metric: str
+    steps: int
+    batch_size: int
+
+
+TASKS = (
+    ToolboxTask(
+        name="MMSegmentation: the findings' masks",
+        config="placevit-tiny-frozen_linear_1xb8-2k_phantom-224x224",
+        key="Dice",
+        metric="Dice, mean over pictures and findings",
+        steps=100,
+        batch_size=16,
+    ),
+    ToolboxTask(
+        name="MMDetection: the findings' boxes",
+        config="placevit-tiny_yolov3_1xb8-2k_phantom-224x224",
+        key="AP50",
+        metric="Average precision at IoU 0.5, mean over findings",
+        steps=100,
+        batch_size=8,
+    ),
+)
+
+
+def toolboxes_are_missing() -> list[str]:
+    """Return which of the two toolboxes are not installed."""
+    return [name for name in ("mmseg", "mmdet") if find_spec(name) is None]
+
+
+def compare_starts(
+    datalist: Path,
+    bundle: Path,
+    work: Path,
+    *,
+    size: int,
+    tasks: Sequence[ToolboxTask] = TASKS,
+    seeds: Sequence[int] = (0, 1),
+    tested: int = 300,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[DownstreamTask]:
+    """Train each task from the pretrained encoder and from a random start, with the same steps and seeds.
+
+    Args:
+        datalist: of the phantom.
+        bundle: the run whose encoder is the backbone.
+        work: folder of the runs; emptied first, since a training found there would be gone on with.
+        size: side of the pictures in pixels.
+        tasks: what to train.
+        seeds: of the head, the order of the data and the random start.
+        tested: so many studies of the test split are predicted.
+        progress: called with (runs done, runs in all).
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    total, done, found = len(tasks) * len(STARTS) * len(seeds), 0, []
+    shared = {"datalist": datalist, "size": size, "tested": tested}
+    for task in tasks:
+        scores: dict[str, list[float]] = {start: [] for start in STARTS}
+        examples: dict[str, list[tuple[Path, list[Any], list[Any]]]] = {}
+        for seed in seeds:
+            for start in STARTS:
+                runner = _train(task, start, seed, bundle=bundle, work=work, **shared)
+                scores[start].append(float(runner.test()[task.key]))
+                if seed == seeds[0]:
+                    examples[start] = _predictions(runner)
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+        setting = (
+            f"{task.config}: {task.steps} steps of {task.batch_size} at {size} pixels, seeds "
+            f"{', '.join(map(str, seeds))}; {tested} studies of the test split."
+        )
+        found.append(DownstreamTask(task.name, task.metric, scores, setting, _examples(examples)))
+    return found
+
+
+def short_config(
+    task: ToolboxTask, *, datalist: Path, bundle: Path | None, work: Path, size: int, seed: int, tested: int
+) -> Config:
+    """Return the task's config with the demo's data, size, steps and seed; all else is as in the file.
+
+    Args:
+        task: names the config.
+        datalist: of the phantom.
+        bundle: the pretrained run; None starts from random weights.
+        work: folder of the run.
+        size: side of the pictures in pixels.
+        seed: of the run.
+        tested: studies of the test split.
+    """
+    from mmengine.config import Config
+
+    config = Config.fromfile(config_path(task.config))
+    for name in ("train_dataloader", "test_dataloader"):
+        loader = config[name]
+        loader.update(num_workers=0, persistent_workers=False)
+        loader.dataset.update(data_root=str(datalist.parent), datalist=datalist.name)
+        for step in loader.dataset.pipeline:
+            step.update({key: (size, size) for key in ("scale", "crop_size") if key in step})
+    config.train_dataloader.batch_size = task.batch_size
+    config.test_dataloader.dataset.indices = tested
+    config.model.backbone.update({"bundle": str(bundle)} if bundle else {"bundle": None, "img_size": size})
+    config.train_cfg.update(max_iters=task.steps, val_interval=task.steps + 1)
+    config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    warmup = min(WARMUP, task.steps // 2)
+    for schedule in config.param_scheduler:
+        schedule.update(
+            {"end": warmup} if schedule.type == "LinearLR" else {"begin": warmup, "end": task.steps},
+        )
+    config.default_hooks.checkpoint = {"type": "CheckpointHook", "by_epoch": False, "interval": task.steps + 1}
+    config.default_hooks.checkpoint["save_last"] = False
+    config.default_hooks.pop("visualization")
+    config.visualizer.vis_backends = [{"type": "LocalVisBackend"}]
+    config.randomness = {"seed": seed}
+    config.work_dir, config.log_level = str(work), "ERROR"
+    return config
+
+
+def _train(task: ToolboxTask, start: str, seed: int, *, bundle: Path, work: Path, **settings: Any) -> Runner:
+    from mmengine.runner import Runner
+
+    import monai_place.mm  # noqa: F401  (the operators, before a toolbox is imported)
+
+    folder = work / f"{task.key.lower()}-{start.split()[0]}-{seed}"
+    given = bundle if start == STARTS[0] else None
+    runner = Runner.from_cfg(short_config(task, bundle=given, work=folder, seed=seed, **settings))
+    runner.train()
+    return runner
+
+
+def _predictions(runner: Runner, *, pictures: int = 3) -> list[tuple[Path, list[Any], list[Any]]]:
+    """Return path, true and predicted regions of the first pictures with a finding: by place, not by success."""
+    import torch
+
+    found: list[tuple[Path, list[Any], list[Any]]] = []
+    runner.model.eval()
+    for batch in runner.test_dataloader:
+        with torch.no_grad():
+            samples = runner.model.test_step(batch)
+        for sample in samples:
+            truth, guess = _regions(sample)
+            if truth:
+                found.append((Path(sample.img_path), truth, guess))
+            if len(found) == pictures:
+                return found
+    return found
+
+
+def _regions(sample: Any) -> tuple[list[Any], list[Any]]:
+    """Return true and predicted regions of a data sample: one mask of all findings, or the boxes."""
+    if "pred_sem_seg" in sample:
+        masks = [part.data.squeeze(0).cpu().numpy() for part in (sample.gt_sem_seg, sample.pred_sem_seg)]
+        truth, guess = ((mask > 0) & (mask != 255) for mask in masks)
+        return [truth] if truth.any() else [], [guess] if guess.any() else []
+    likely = sample.pred_instances[sample.pred_instances.scores > SHOWN_SCORE]
+    boxes = [np.asarray(entry["bbox"], dtype=float) for entry in sample.instances]
+    return boxes, [box.cpu().numpy().astype(float) for box in likely.bboxes]
+
+
+def _examples(predictions: dict[str, list[tuple[Path, list[Any], list[Any]]]]) -> list[DownstreamExample]:
+    by_start = list(predictions.items())
+    return [
+        DownstreamExample(
+            image=read_radiograph(path)[0],
+            truth=truth,
+            predictions={start: entries[number][2] for start, entries in by_start},
+        )
+        for number, (path, truth, _) in enumerate(by_start[0][1])
+    ]
