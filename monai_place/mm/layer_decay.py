@@ -49,7 +49,7 @@ class PLACELayerDecayConstructor(DefaultOptimWrapperConstructor):
     def add_params(self, params: list[dict[str, Any]], module: nn.Module, **_: Any) -> None:
         """Add one group per layer and decay to `params`."""
         backbone = getattr(module, "backbone", None)
-        if not hasattr(backbone, "get_layer_depth"):
+        if backbone is None or not hasattr(backbone, "get_layer_depth"):
             raise TypeError(
                 f"{type(module).__name__}.backbone is {type(backbone).__name__}, without get_layer_depth; expected "
                 "PLACEViT or a backbone with this method"

@@ -93,8 +93,12 @@ class PLACEViT(BaseModule):
         arch_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        shape, state, self.metadata = _from_bundle(bundle) if bundle else (None, None, None)
-        shape = shape or resolve_shape(arch, stem=stem, kwargs=arch_kwargs)
+        self.metadata: BackboneMetadata | None = None
+        state: dict[str, torch.Tensor] | None = None
+        if bundle:
+            shape, state, self.metadata = _from_bundle(bundle)
+        else:
+            shape = resolve_shape(arch, stem=stem, kwargs=arch_kwargs)
         self.vit = _build_vit(shape, img_size, in_channels=in_channels, drop_path_rate=drop_path_rate)
         self.embed_dim: int = self.vit.embed_dim
         self.patch_size: int = self.vit.patch_embed.patch_size[0]
@@ -236,7 +240,9 @@ def _build_vit(
     shape: BackboneShape, img_size: int | Sequence[int] | None, *, in_channels: int, drop_path_rate: float
 ) -> Any:
     # The position embedding gets its final size here, so that a checkpoint of this very backbone loads as it is.
-    size = shape.image_size if img_size is None else img_size if isinstance(img_size, int) else tuple(img_size)
+    size: int | tuple[int, int] = shape.image_size
+    if img_size is not None:
+        size = img_size if isinstance(img_size, int) else (img_size[0], img_size[1])
     options = {**shape.kwargs, "dynamic_img_size": True, "dynamic_img_pad": True}
     if drop_path_rate:
         options["drop_path_rate"] = drop_path_rate
@@ -245,7 +251,7 @@ def _build_vit(
         image_size=size,
         in_channels=in_channels,
         stem=shape.stem,
-        kwargs=options,  # type: ignore[arg-type]
+        kwargs=options,
     )
     return encoder.vit
 

@@ -61,7 +61,7 @@ class RadiographEncoder(nn.Module):
 
     Args:
         arch: name of a timm VisionTransformer, such as `vit_base_patch16_224` or `vit_small_patch14_dinov2`.
-        image_size: side of the square input in pixels.
+        image_size: side of a square input in pixels, or (H, W).
         in_channels: C; pretrained three-channel weights are summed over the channels.
         stem: `patch` or `conv`.
         weights: a local checkpoint file (safetensors, or a plain state dict), `timm` for the weights that timm names
@@ -86,7 +86,7 @@ class RadiographEncoder(nn.Module):
         self,
         arch: str,
         *,
-        image_size: int,
+        image_size: int | tuple[int, int],
         in_channels: int = 1,
         stem: str = "patch",
         weights: str | None = None,
