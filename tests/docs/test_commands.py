@@ -111,4 +111,4 @@ def test_settings_of_the_table_for_monai_users_exist() -> None:
 
 def test_the_table_of_verbs_is_whole() -> None:
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(\w+)", text, re.M)) == set(verbs())
+    assert set(re.findall(r"^\| `([\w-]+)", text, re.M)) == set(verbs())

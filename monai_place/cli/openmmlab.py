@@ -1,0 +1,112 @@
+"""Commands for MMDetection and MMSegmentation: config-path, train-mm."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monai_place.cli.common import clean_errors
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+__all__ = ["COMMANDS", "read_mm_config"]
+
+
+class Launcher(str, Enum):
+    """Who started the processes of a training."""
+
+    NONE = "none"
+    PYTORCH = "pytorch"
+    SLURM = "slurm"
+    MPI = "mpi"
+
+
+def print_config_path(
+    name: Annotated[str | None, typer.Argument(help="Name of a config; without it all names are listed.")] = None,
+) -> None:
+    """Print where a config of MMDetection or MMSegmentation lies, or list them all."""
+    from monai_place import config_files
+
+    if name is None:
+        typer.echo("\n".join(config_files.config_names()))
+        return
+    try:
+        typer.echo(config_files.config_path(name))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="NAME") from None
+
+
+def train_mm(
+    config: Annotated[str, typer.Argument(help="Name or file of a config.")],
+    more: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="As --cfg-options.")] = None,
+    cfg_options: Annotated[
+        list[str] | None,
+        typer.Option("--cfg-options", metavar="KEY=VALUE", help="Setting of the config; any number of them."),
+    ] = None,
+    work_dir: Annotated[Path | None, typer.Option(help="Folder of the run; else work_dirs/NAME.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,  # noqa: FBT002
+    amp: Annotated[bool, typer.Option("--amp", help="Train in mixed precision, on a GPU.")] = False,  # noqa: FBT002
+    launcher: Annotated[Launcher, typer.Option(help="Who started the processes; pytorch is torchrun.")] = Launcher.NONE,
+) -> None:
+    """Train by a config of MMDetection or MMSegmentation, as their tools/train.py does, with monai_place.mm imported.
+
+    On several GPUs: torchrun --nproc_per_node=2 --no-python monai-place train-mm CONFIG --launcher pytorch
+    """
+    with clean_errors():
+        from mmengine.device import get_device
+        from mmengine.runner import Runner
+
+        import monai_place.mm  # noqa: F401  (the operators, before the config can import a toolbox)
+
+        if amp and (device := get_device()) in ("cpu", "mps"):
+            raise typer.BadParameter(f"MMEngine has no mixed precision on {device}", param_hint="--amp")
+        settings = read_mm_config(config, [*(cfg_options or []), *(more or [])])
+        settings.launcher, settings.resume = launcher.value, resume
+        if work_dir is not None:
+            settings.work_dir = str(work_dir)
+        elif settings.get("work_dir") is None:
+            settings.work_dir = str(Path("work_dirs", Path(config).stem if config.endswith(".py") else config))
+        if amp:
+            settings.optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")
+        os.environ.setdefault("LOCAL_RANK", "0")  # the toolboxes' own tools set it, and so does torchrun
+        Runner.from_cfg(settings).train()
+
+
+def read_mm_config(config: str, options: list[str]) -> Config:
+    """Read a config by its name or file, with some settings changed.
+
+    Args:
+        config: a name that `config_path` knows, or a file.
+        options: `key=value`, as `--cfg-options` of the toolboxes' own tools.
+
+    Raises:
+        typer.BadParameter: there is no such config, or an option is not of that form.
+    """
+    from mmengine.config import Config, DictAction
+
+    from monai_place import config_files
+
+    if wrong := [option for option in options if not option.partition("=")[1] or option.startswith("=")]:
+        raise typer.BadParameter(f"{wrong[0]!r} is not of the form key=value", param_hint="--cfg-options")
+    try:
+        file = config if Path(config).is_file() else config_files.config_path(config)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="CONFIG") from None
+    settings = Config.fromfile(file)
+    if options:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--cfg-options", nargs="+", action=DictAction)
+        changes: dict[str, Any] = parser.parse_args(["--cfg-options", *options]).cfg_options
+        settings.merge_from_dict(changes)
+    return settings
+
+
+# The command's name; a function of it here would stand in the way of the one that MONAI finds by its bare name.
+print_config_path.__name__ = "config_path"
+COMMANDS = (print_config_path, train_mm)

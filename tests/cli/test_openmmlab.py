@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monai_place.config_files import config_names, config_path
+
+pytest.importorskip("mmengine")
+
+import monai_place.mm  # noqa: F401
+
+pytest.importorskip("mmseg")
+
+import torch
+
+from monai_place.cli.openmmlab import read_mm_config
+from tests.support.mm_configs import copy_tiny_configs, write_tiny_data
+
+NAME = "placevit-tiny_upernet_1xb8-2k_phantom-224x224"
+SHORT = [
+    "train_cfg.max_iters=1",
+    "train_cfg.val_interval=1",
+    "train_dataloader.batch_size=2",
+    "train_dataloader.num_workers=0",
+    "train_dataloader.persistent_workers=False",
+    "val_dataloader.num_workers=0",
+    "val_dataloader.persistent_workers=False",
+    "default_hooks.checkpoint.interval=1",
+]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the file of a config with a tiny encoder, and the folder of the data."""
+    folder = tmp_path_factory.mktemp("train_mm")
+    return copy_tiny_configs(folder) / "segmentation" / f"{NAME}.py", write_tiny_data(folder / "data")
+
+
+def test_without_a_name_all_configs_are_listed(call: Any) -> None:
+    done = call("config-path")
+    assert done.code == 0
+    assert done.out.splitlines() == config_names()
+
+
+@pytest.mark.parametrize("suffix", ["", ".py"])
+def test_with_a_name_the_file_is_printed(call: Any, suffix: str) -> None:
+    done = call("config-path", NAME + suffix)
+    assert (done.code, done.out, done.err) == (0, config_path(NAME) + "\n", "")
+
+
+@pytest.mark.parametrize("command", ["config-path", "train-mm"])
+def test_an_unknown_name_is_bad_usage_and_near_ones_are_offered(call: Any, command: str) -> None:
+    done = call(command, NAME.replace("2k", "3k"))
+    assert (done.code, done.out) == (2, "")
+    assert NAME in done.err.replace("│\n│ ", "")
+
+
+def test_a_training_is_begun_and_resumed(
+    call: Any, tiny: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, data = tiny
+    monkeypatch.setenv("PLACE_DATA", str(data))
+    work = tmp_path / "run"
+    done = call("train-mm", config, "--cfg-options", *SHORT, "--work-dir", work)
+    assert done.code == 0, done.err
+    assert (work / "last_checkpoint").read_text().endswith("iter_1.pth")
+    longer = [*SHORT, "train_cfg.max_iters=2"]
+    done = call("train-mm", config, "--resume", "--work-dir", work, "--cfg-options", *longer)
+    assert done.code == 0, done.err
+    assert (work / "last_checkpoint").read_text().endswith("iter_2.pth")
+    log = sorted(work.glob("*/*.log"))[-1].read_text()
+    assert "resumed epoch: 0, iter: 1" in log
+
+
+def test_the_run_lies_under_the_name_of_the_config_by_default(
+    call: Any, tiny: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, data = tiny
+    monkeypatch.setenv("PLACE_DATA", str(data))
+    monkeypatch.chdir(tmp_path)
+    assert call("train-mm", config, "--cfg-options", *SHORT, "experiment_name=by_default").code == 0
+    assert (tmp_path / "work_dirs" / NAME / "iter_1.pth").is_file()
+
+
+def test_data_that_are_not_there_are_one_line_and_exit_code_1(
+    call: Any, tiny: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE_DATA", str(tmp_path))
+    done = call("train-mm", tiny[0], "--cfg-options", *SHORT, "--work-dir", tmp_path / "run")
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == "error: datalist.json: No such file or directory"
+
+
+@pytest.mark.parametrize("option", ["train_cfg.max_iters", "=3"])
+def test_an_option_that_sets_nothing_is_bad_usage(call: Any, option: str) -> None:
+    done = call("train-mm", NAME, "--cfg-options", option)
+    assert done.code == 2
+    assert f"{option!r} is not of the form" in done.err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_mixed_precision_without_a_gpu_is_bad_usage(call: Any, tmp_path: Path) -> None:
+    done = call("train-mm", NAME, "--amp", "--work-dir", tmp_path)
+    assert done.code == 2
+    assert "no mixed precision on cpu" in done.err
+
+
+def test_options_have_the_types_that_the_toolboxes_give_them() -> None:
+    config = read_mm_config(
+        NAME, ["model.backbone.frozen_stages=4", "model.backbone.bundle=None", "image_size=[96,64]", "a.b=c=d"]
+    )
+    assert config.model.backbone.frozen_stages == 4
+    assert config.model.backbone.bundle is None
+    assert config.image_size == [96, 64]
+    assert config.a.b == "c=d"
