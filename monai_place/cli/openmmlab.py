@@ -1,4 +1,4 @@
-"""Commands for MMDetection and MMSegmentation: config-path, train-mm."""
+"""Commands for MMDetection and MMSegmentation: config-path, train-mm, test-mm."""
 
 from __future__ import annotations
 
@@ -42,17 +42,23 @@ def print_config_path(
         raise typer.BadParameter(str(error), param_hint="NAME") from None
 
 
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--cfg-options", metavar="KEY=VALUE", help="Setting of the config; any number of them."),
+]
+MoreOptions = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="As --cfg-options.")]
+WorkDir = Annotated[Path | None, typer.Option(help="Folder of the run; else work_dirs/NAME.")]
+StartedBy = Annotated[Launcher, typer.Option(help="Who started the processes; pytorch is torchrun.")]
+
+
 def train_mm(
     config: Annotated[str, typer.Argument(help="Name or file of a config.")],
-    more: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="As --cfg-options.")] = None,
-    cfg_options: Annotated[
-        list[str] | None,
-        typer.Option("--cfg-options", metavar="KEY=VALUE", help="Setting of the config; any number of them."),
-    ] = None,
-    work_dir: Annotated[Path | None, typer.Option(help="Folder of the run; else work_dirs/NAME.")] = None,
+    more: MoreOptions = None,
+    cfg_options: Options = None,
+    work_dir: WorkDir = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,  # noqa: FBT002
     amp: Annotated[bool, typer.Option("--amp", help="Train in mixed precision, on a GPU.")] = False,  # noqa: FBT002
-    launcher: Annotated[Launcher, typer.Option(help="Who started the processes; pytorch is torchrun.")] = Launcher.NONE,
+    launcher: StartedBy = Launcher.NONE,
 ) -> None:
     """Train by a config of MMDetection or MMSegmentation, as their tools/train.py does, with monai_place.mm imported.
 
@@ -62,20 +68,49 @@ def train_mm(
         from mmengine.device import get_device
         from mmengine.runner import Runner
 
-        import monai_place.mm  # noqa: F401  (the operators, before the config can import a toolbox)
-
         if amp and (device := get_device()) in ("cpu", "mps"):
             raise typer.BadParameter(f"MMEngine has no mixed precision on {device}", param_hint="--amp")
-        settings = read_mm_config(config, [*(cfg_options or []), *(more or [])])
-        settings.launcher, settings.resume = launcher.value, resume
-        if work_dir is not None:
-            settings.work_dir = str(work_dir)
-        elif settings.get("work_dir") is None:
-            settings.work_dir = str(Path("work_dirs", Path(config).stem if config.endswith(".py") else config))
+        settings = _read_for_run(config, [*(cfg_options or []), *(more or [])], work_dir, launcher)
+        settings.resume = resume
         if amp:
             settings.optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")
-        os.environ.setdefault("LOCAL_RANK", "0")  # the toolboxes' own tools set it, and so does torchrun
         Runner.from_cfg(settings).train()
+
+
+def evaluate_mm(
+    config: Annotated[str, typer.Argument(help="Name or file of a config.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a training by this config.")],
+    more: MoreOptions = None,
+    cfg_options: Options = None,
+    work_dir: WorkDir = None,
+    launcher: StartedBy = Launcher.NONE,
+) -> None:
+    """Test a checkpoint on the config's test split, as the tools/test.py of MMDetection and MMSegmentation do.
+
+    The results are in the folder of the run, as JSON.
+    """
+    with clean_errors():
+        from mmengine.runner import Runner
+
+        if not checkpoint.is_file():
+            raise FileNotFoundError(f"{checkpoint.name!r} does not exist")
+        settings = _read_for_run(config, [*(cfg_options or []), *(more or [])], work_dir, launcher)
+        settings.load_from, settings.resume = str(checkpoint), False
+        Runner.from_cfg(settings).test()
+
+
+def _read_for_run(config: str, options: list[str], work_dir: Path | None, launcher: Launcher) -> Config:
+    """Read a config and say where the run lies and who started it."""
+    import monai_place.mm  # noqa: F401  (the operators, before the config can import a toolbox)
+
+    settings = read_mm_config(config, options)
+    settings.launcher = launcher.value
+    if work_dir is not None:
+        settings.work_dir = str(work_dir)
+    elif settings.get("work_dir") is None:
+        settings.work_dir = str(Path("work_dirs", Path(config).stem if config.endswith(".py") else config))
+    os.environ.setdefault("LOCAL_RANK", "0")  # the toolboxes' own tools set it, and so does torchrun
+    return settings
 
 
 def read_mm_config(config: str, options: list[str]) -> Config:
@@ -107,6 +142,7 @@ def read_mm_config(config: str, options: list[str]) -> Config:
     return settings
 
 
-# The command's name; a function of it here would stand in the way of the one that MONAI finds by its bare name.
-print_config_path.__name__ = "config_path"
-COMMANDS = (print_config_path, train_mm)
+# The commands' names. As a function's, the first would stand in the way of what MONAI finds by its bare name, and the
+# second would look like a test.
+print_config_path.__name__, evaluate_mm.__name__ = "config_path", "test_mm"
+COMMANDS = (print_config_path, train_mm, evaluate_mm)

@@ -39,6 +39,11 @@ class RadiographVisualizationHook(Hook):
             raise ValueError(f"pictures must be at least 0, got {pictures}")
         self.pictures, self.options = pictures, options
         self._drawn = 0
+        self._training = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Note that there are iterations to count by: outside a training asking for them would load its data."""
+        self._training = True
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Begin anew."""
@@ -61,6 +66,7 @@ class RadiographVisualizationHook(Hook):
         self._draw(runner, "test", outputs or ())
 
     def _draw(self, runner: Runner, stage: str, outputs: Sequence[Any]) -> None:
+        step = runner.iter if self._training else 0
         for sample in outputs[: self.pictures - self._drawn]:
             pixels = np.rint(read_radiograph(sample.img_path)[0] * np.float32(255)).astype(np.uint8)
             picture = np.repeat(pixels[..., None], 3, axis=2)  # (H, W) -> (H, W, 3)
@@ -68,6 +74,6 @@ class RadiographVisualizationHook(Hook):
                 # MMEngine takes a box that ends at the picture's edge for one that leaves it.
                 warnings.filterwarnings("ignore", "Warning: The .* is out of bounds", UserWarning)
                 runner.visualizer.add_datasample(
-                    f"{stage}_{self._drawn}", picture, data_sample=sample, step=runner.iter, **self.options
+                    f"{stage}_{self._drawn}", picture, data_sample=sample, step=step, **self.options
                 )
             self._drawn += 1

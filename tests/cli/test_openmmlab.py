@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ SHORT = [
     "default_hooks.checkpoint.interval=1",
 ]
 
+SHORT_TEST = ["test_dataloader.num_workers=0", "test_dataloader.persistent_workers=False"]
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -57,7 +60,7 @@ def test_an_unknown_name_is_bad_usage_and_near_ones_are_offered(call: Any, comma
     assert NAME in done.err.replace("│\n│ ", "")
 
 
-def test_a_training_is_begun_and_resumed(
+def test_a_training_is_begun_resumed_and_tested(
     call: Any, tiny: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, data = tiny
@@ -72,6 +75,9 @@ def test_a_training_is_begun_and_resumed(
     assert (work / "last_checkpoint").read_text().endswith("iter_2.pth")
     log = sorted(work.glob("*/*.log"))[-1].read_text()
     assert "resumed epoch: 0, iter: 1" in log
+    done = call("test-mm", config, work / "iter_2.pth", "--work-dir", tmp_path / "test", "--cfg-options", *SHORT_TEST)
+    assert done.code == 0, done.err
+    assert "Dice" in json.loads(next((tmp_path / "test").glob("*/*.json")).read_text())
 
 
 def test_the_run_lies_under_the_name_of_the_config_by_default(
@@ -91,6 +97,11 @@ def test_data_that_are_not_there_are_one_line_and_exit_code_1(
     done = call("train-mm", tiny[0], "--cfg-options", *SHORT, "--work-dir", tmp_path / "run")
     assert done.code == 1
     assert done.err.splitlines()[-1] == "error: datalist.json: No such file or directory"
+
+
+def test_a_checkpoint_that_is_not_there_is_one_line_and_exit_code_1(call: Any, tmp_path: Path) -> None:
+    done = call("test-mm", NAME, tmp_path / "iter_9.pth")
+    assert (done.code, done.err) == (1, "error: 'iter_9.pth' does not exist\n")
 
 
 @pytest.mark.parametrize("option", ["train_cfg.max_iters", "=3"])

@@ -71,6 +71,7 @@ def test_truth_and_prediction_are_drawn_over_dicom_under_a_number(
 ) -> None:
     hook = RadiographVisualizationHook(pictures=2)
     running = Running(visualizer(kind, tmp_path))
+    hook.before_train(running)
     hook.before_val_epoch(running)
     hook.after_val_iter(running, 0, None, [make(path) for path in dicom[:1]])
     hook.after_val_iter(running, 1, None, [make(path) for path in dicom[1:]])  # one of these is too many
@@ -90,10 +91,23 @@ def test_truth_and_prediction_are_drawn_over_dicom_under_a_number(
 def test_each_validation_draws_the_same_pictures_again(dicom: list[str], tmp_path: Path) -> None:
     hook = RadiographVisualizationHook(pictures=1)
     drawing = visualizer("seg", tmp_path)
+    hook.before_train(Running(drawing))
     for iteration in (5, 9):
         hook.before_val_epoch(Running(drawing, iteration))
         hook.after_val_iter(Running(drawing, iteration), 0, None, [segmented(path) for path in dicom])
     assert sorted(path.name for path in tmp_path.rglob("*.png")) == ["val_0_5.png", "val_0_9.png"]
+
+
+def test_without_a_training_nothing_of_it_is_asked_for(dicom: list[str], tmp_path: Path) -> None:
+    class Testing:
+        """A runner whose iterations cannot be had without loading the training's data."""
+
+        def __init__(self, drawing: Any) -> None:
+            self.visualizer = drawing
+
+    hook = RadiographVisualizationHook(pictures=1)
+    hook.after_test_iter(Testing(visualizer("seg", tmp_path)), 0, None, [segmented(dicom[0])])
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["test_0_0.png"]
 
 
 def test_options_reach_the_visualizer(dicom: list[str], tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 # training alone: not on the number of workers, and a resumed training sees what it would have seen.
 train_dataloader = dict(
     batch_size=8,
-    num_workers=4,
+    num_workers=2,
     persistent_workers=True,
     sampler=dict(type="monai_place.ResumableSampler", shuffle=True, infinite=True),  # infinite: for IterBasedTrainLoop
 )
 val_dataloader = dict(
     batch_size=8,
-    num_workers=4,
+    num_workers=2,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
 )
