@@ -161,7 +161,12 @@ def train_and_resume(path: Path, work_dir: Path) -> None:
     """
     first = Runner.from_cfg(tiny_config(path, work_dir))
     before = {name: value.clone() for name, value in first.model.backbone.state_dict().items()}
+    weights = {name: weight for name, weight in first.model.named_parameters() if weight.requires_grad}
+    reached: set[str] = set()
+    for name, weight in weights.items():
+        weight.register_post_accumulate_grad_hook(lambda _, name=name: reached.add(name))
     first.train()
+    assert reached == set(weights), "on several GPUs a weight without a gradient stops the training"
     changed = [name for name, value in first.model.backbone.state_dict().items() if not value.equal(before[name])]
     assert bool(changed) != ("-frozen_" in path.name), changed
     metric = first.cfg.default_hooks.checkpoint.save_best
