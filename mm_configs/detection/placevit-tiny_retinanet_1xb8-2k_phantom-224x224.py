@@ -1,6 +1,6 @@
 _base_ = [
     "../_base_/backbones/placevit-tiny.py",
-    "../_base_/models/retinanet.py",
+    "../_base_/models/retinanet_slim.py",
     "../_base_/datasets/phantom_det_224x224.py",
     "../_base_/schedules/det_2k.py",
 ]

@@ -1,6 +1,6 @@
 _base_ = [
     "../_base_/backbones/placevit-tiny.py",
-    "../_base_/models/setr-mla.py",
+    "../_base_/models/setr-mla_slim.py",
     "../_base_/datasets/phantom_seg_224x224.py",
     "../_base_/schedules/seg_2k.py",
 ]

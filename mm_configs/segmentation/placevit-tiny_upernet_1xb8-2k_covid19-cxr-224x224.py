@@ -1,6 +1,6 @@
 _base_ = [
     "../_base_/backbones/placevit-tiny.py",
-    "../_base_/models/upernet.py",
+    "../_base_/models/upernet_slim.py",
     "../_base_/datasets/covid19-cxr_seg_224x224.py",
     "../_base_/schedules/seg_2k.py",
 ]

@@ -1,6 +1,6 @@
 _base_ = [
     "../_base_/backbones/placevit-tiny.py",
-    "../_base_/models/upernet.py",
+    "../_base_/models/upernet_slim.py",
     "../_base_/datasets/phantom_seg_512x512.py",
     "../_base_/schedules/seg_2k.py",
 ]
