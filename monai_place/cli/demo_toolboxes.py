@@ -65,7 +65,7 @@ TASKS = (
         # Dice by picture is 1 where a finding is rightly not seen: so early, whoever sees nothing would be the best.
         key="mDice",
         metric="Dice, pooled over pixels, mean over background and findings",
-        steps=200,
+        steps=150,
         batch_size=16,
         unit=0.01,
     ),
@@ -74,7 +74,7 @@ TASKS = (
         config="placevit-tiny_retinanet_1xb8-2k_phantom-224x224",
         key="mAP",
         metric="mAP, IoU 0.40:0.05:0.75, mean over findings",
-        steps=200,
+        steps=150,
         batch_size=8,
     ),
 )
@@ -93,7 +93,7 @@ def compare_starts(
     size: int,
     tasks: Sequence[ToolboxTask] = TASKS,
     seeds: Sequence[int] = (0, 1),
-    tested: int = 300,
+    tested: int = 150,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[DownstreamTask]:
     """Train each task from the pretrained encoder and from a random start, with the same steps and seeds.
