@@ -73,7 +73,4 @@ def test_first_forward_warns_once_with_both(hub: MessageHub, tmp_path: Path, cap
         model(torch.zeros(1, 3, 64, 64))
     finally:
         logger.removeHandler(caplog.handler)
-    assert (
-        caplog.text.count("std=[57.375, 57.375, 57.375]; the weights expect mean=[127.5, 127.5, 127.5], std=[6")
-        == 1
-    )
+    assert caplog.text.count("std=[57.375, 57.375, 57.375]; the weights expect mean=[127.5, 127.5, 127.5], std=[6") == 1
