@@ -23,9 +23,9 @@ Counts: TypeAlias = tuple[tuple[int, int], list[float]]  # (rank, batch), Dice b
 @ROOT_METRICS.register_module()
 @METRICS.register_module()
 class PerImageDiceMetric(BaseMetric):
-    """Mean over pictures of 2 |P and T| / (|P| + |T|), and of 1 or 0 for a picture without truth.
+    """Dice (twice the overlap over the sum of both areas) of each picture, and the mean of it over pictures.
 
-    Such a picture scores 1 where nothing is predicted, and else 0.
+    A picture without truth scores 1 where nothing is predicted, and else 0.
 
     Evaluates what MMSegmentation hands over, prediction and truth at the size of the picture: in the pipeline of the
     evaluation the annotation is loaded behind `Resize`. Reported are `Dice`, the mean over classes, and with several
