@@ -82,7 +82,8 @@ def with_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def compiled_mmcv(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the search path of an mmcv with compiled operators."""
-    if find_spec("mmcv._ext") is not None:
+    installed = find_spec("mmcv")  # and not mmcv._ext, in whose place the stand-in may be
+    if installed is not None and any(Path(str(installed.origin)).parent.glob("_ext.*")):
         return str(ROOT)
     wheels = sorted(Path(os.environ.get("MONAI_PLACE_MMCV_WHEELS", ROOT.parent / "shared" / "wheels")).glob("*mmcv*"))
     folder = tmp_path_factory.mktemp("compiled_mmcv")
@@ -126,8 +127,9 @@ def test_one_toolbox_alone_is_enough(toolbox: str, tmp_path: Path, with_only: di
         site=False,
     )
     assert done.returncode == 0, done.stderr
-    maps, classes = done.stdout.splitlines()[-2:]
-    assert maps.startswith("[(1, 192, 4, 4)]")
+    lines = done.stdout.splitlines()  # of ours, and of what the toolboxes print
+    assert "[(1, 192, 4, 4)]" in lines
+    classes = lines[-1]
     assert classes == f"[{toolbox == 'mmseg'}, {toolbox == 'mmdet'}] ['{toolbox}']"
 
 

@@ -20,10 +20,18 @@ __all__ = ["PLACEFindingClassifier", "ScoreMode", "image_fields"]
 ScoreMode = Literal["global", "local", "mean"]
 
 # What of a PLACEModel reads reports or serves training alone: parts of its state dict, and fields of its config.
-TEXT_SIDE = ("report_encoder.", "report_projection.", "sentence_projection.", "correlation_head.", "log_temperature")
+TEXT_SIDE = (
+    "report_encoder.",
+    "report_projection.",
+    "sentence_projection.",
+    "correlation_head.",
+    "token_correlation_head.",
+    "log_temperature",
+)
 TEXT_FIELDS = (
     "report_",
     "correlation_",
+    "image_correlation",
     "vocab_size",
     "max_tokens",
     "image_weights",
@@ -222,6 +230,7 @@ def _image_side(config: PLACEConfig) -> PLACEConfig:
         report_depth=1,
         report_heads=1,
         correlation_depth=0,
+        image_correlation=False,
     )
 
 
