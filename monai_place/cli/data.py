@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monai_place.cli.common import FAILED, clean_errors, count_progress, parse_settings, print_json
+
+if TYPE_CHECKING:
+    from monai_place.data.sources import SourceInfo
 
 __all__ = ["COMMANDS"]
 
@@ -47,21 +50,43 @@ def prepare(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Option of the data set, as key=value; may be repeated.")
     ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Take the first so many records of each split, for a first try.", min=1)
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that look at the files.", min=0)] = 0,
+    any_count: Annotated[bool, typer.Option("--any-count", help="Take a set of other counts than published.")] = False,  # noqa: FBT002
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Turn a public data set into a datalist, and say what was left out and why."""
-    from monai_place.data.sources import SOURCES, prepare_source
+    from monai_place.data.sources import prepare_source
 
-    if source not in SOURCES:
-        raise typer.BadParameter(f"unknown data set {source!r}; known: {sorted(SOURCES)}", param_hint="SOURCE")
+    _known_source(source)
     options = parse_settings(setting or [])
     with clean_errors(), count_progress(source) as progress:
-        report = prepare_source(source, src, out, **{**options, "progress": progress})
+        report = prepare_source(
+            source, src, out, limit=limit, workers=workers, check_counts=not any_count, progress=progress, **options
+        )
     if as_json:
         print_json({**report.to_dict(), "datalist": str(report.datalist)})
         return
     typer.echo(report)
     typer.echo(report.datalist)
+
+
+def sources(
+    name: Annotated[str | None, typer.Argument(help="Name of a data set; without one, all are listed.")] = None,
+) -> None:
+    """List the public data sets that `prepare` knows, or say what one of them must look like."""
+    from monai_place.data.sources import SOURCES
+
+    if name is None:
+        width = max(map(len, SOURCES))
+        for info in SOURCES.values():
+            typer.echo(f"{info.name.ljust(width)}  {info.title}")
+        return
+    info = _known_source(name)
+    typer.echo(f"{info.title}\nTerms: {info.license}\nOptions (--set): {', '.join(info.options()) or 'none'}\n")
+    typer.echo(info.describe())
 
 
 def verify(
@@ -84,4 +109,12 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-COMMANDS = (phantom, prepare, verify)
+def _known_source(name: str) -> SourceInfo:
+    from monai_place.data.sources import SOURCES
+
+    if name not in SOURCES:
+        raise typer.BadParameter(f"unknown data set {name!r}; known: {sorted(SOURCES)}", param_hint="SOURCE")
+    return SOURCES[name]
+
+
+COMMANDS = (phantom, sources, prepare, verify)

@@ -15,8 +15,9 @@ A record is a plain dictionary. `id` and `image` are required; every other key i
 | `boxes`, `box_classes` | `[x0, y0, x1, y1]` in pixels of the image as it is read, x right, y down, x1 and y1 exclusive |
 | `findings`, `sentences` | lists of dictionaries: what is seen where, and which sentence speaks of it |
 
-`image_root` is relative to the folder of the datalist, or absolute. No path of a record leaves it. Keys that are not
-listed here are kept, at the top and in the records.
+`image_root` is relative to the folder of the datalist, or absolute. No path of a record leaves it. Masks may have a root
+of their own, `mask_root` (top level): those of a public data set are drawn into a folder of ours, while its images stay
+where they are. Keys that are not listed here are kept, at the top and in the records.
 """  # noqa: E501  (a table cannot be wrapped)
 
 from __future__ import annotations
@@ -107,6 +108,11 @@ class Datalist:
         """The absolute folder that the paths of the records start from."""
         return Path(os.path.realpath(self.folder / self.image_root))
 
+    @property
+    def mask_root(self) -> Path:
+        """The absolute folder that the paths of masks start from: `root`, unless the file names another."""
+        return Path(os.path.realpath(self.folder / self.extra.get("mask_root", self.image_root)))
+
     def records(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
         """Iterate over (split, index in the split, record)."""
         for split in SPLITS:
@@ -182,8 +188,10 @@ def load_records(
     datalist = parse_datalist(path)
     records = datalist.splits[split]
     check_records(records, split, name)
-    guard = PathGuard(datalist.root)
-    loaded = [_load_record(record, guard, f"{name}: {split}[{index}]") for index, record in enumerate(records[:limit])]
+    guards = PathGuard(datalist.root), PathGuard(datalist.mask_root)
+    loaded = [
+        _load_record(record, *guards, f"{name}: {split}[{index}]") for index, record in enumerate(records[:limit])
+    ]
     for key in (require,) if isinstance(require, str) else require:
         having = [record for record in loaded if _has_value(record.get(key))]
         if lacking := len(loaded) - len(having):
@@ -242,6 +250,8 @@ def parse_datalist(path: str | os.PathLike[str]) -> Datalist:
         if not isinstance(records, list):
             raise DatalistError(f"{path.name}: split {split!r} must be a list, got {type(records).__name__}")
     extra = {key: value for key, value in content.items() if key not in {*HEAD_KEYS, "classes", *SPLITS}}
+    if not isinstance(extra.get("mask_root", ""), str):
+        raise DatalistError(f"{path.name}: key 'mask_root' must be str, got {type(extra['mask_root']).__name__}")
     return Datalist(**head, classes=classes, splits=splits, folder=path.parent, extra=extra)
 
 
@@ -254,18 +264,18 @@ def read_report(path: Path) -> str:
         return data.decode("cp1252", errors="replace")
 
 
-def _load_record(record: dict[str, Any], guard: PathGuard, where: str) -> dict[str, Any]:
+def _load_record(record: dict[str, Any], guard: PathGuard, masks: PathGuard, where: str) -> dict[str, Any]:
     loaded = dict(record)
     try:
         key = "image"
         loaded["image"] = guard.resolve(record["image"])
         key = "mask"
         if record.get("mask"):
-            loaded["mask"] = guard.resolve(record["mask"])
+            loaded["mask"] = masks.resolve(record["mask"])
         key = "findings"
         if record.get("findings"):
             loaded["findings"] = [
-                {**finding, "mask": guard.resolve(finding["mask"])} if finding.get("mask") else finding
+                {**finding, "mask": masks.resolve(finding["mask"])} if finding.get("mask") else finding
                 for finding in record["findings"]
             ]
         key = "report_path"

@@ -73,14 +73,14 @@ def verify_datalist(
         DatalistError: the file is not JSON, or its head is no datalist's.
     """
     datalist = parse_datalist(path)
-    guard, seen = PathGuard(datalist.root), _Seen()
+    guards, seen = (PathGuard(datalist.root), PathGuard(datalist.mask_root)), _Seen()
     total = sum(map(len, datalist.splits.values()))
     faults: list[Fault] = []
     for done, (split, index, record) in enumerate(datalist.records(), 1):
         name = str(record["id"]) if isinstance(record, dict) and record.get("id") else f"#{index}"
         faults += [
             Fault(split, name, key, message)
-            for key, message in _record_faults(record, split, datalist, guard, seen, images=images)
+            for key, message in _record_faults(record, split, datalist, guards, seen, images=images)
         ]
         if progress is not None:
             progress(done, total)
@@ -90,8 +90,9 @@ def verify_datalist(
 
 
 def _record_faults(
-    record: Any, split: str, datalist: Datalist, guard: PathGuard, seen: _Seen, *, images: bool
+    record: Any, split: str, datalist: Datalist, guards: tuple[PathGuard, PathGuard], seen: _Seen, *, images: bool
 ) -> Found:
+    guard, masks = guards
     problems = list(record_problems(record))
     yield from problems
     if not isinstance(record, dict):
@@ -109,10 +110,10 @@ def _record_faults(
         if message:
             yield "image", message
     if "mask" in sound:
-        yield from _mask_faults(guard, sound["mask"], "mask", size if images else None, decode=images)
+        yield from _mask_faults(masks, sound["mask"], "mask", size if images else None, decode=images)
     yield from _box_faults(sound, size, len(datalist.classes))
     for index, finding in enumerate(sound.get("findings", ())):
-        yield from _finding_faults(finding, f"findings[{index}]", guard, size, decode=images)
+        yield from _finding_faults(finding, f"findings[{index}]", masks, size, decode=images)
 
 
 def _identity_faults(record: dict[str, Any], split: str, seen: _Seen) -> Found:

@@ -148,7 +148,7 @@ def test_prepare_as_json_counts_and_names_the_datalist(source: Path, call: Any, 
     found = call("prepare", "covid19-cxr", source, tmp_path / "out", "--json").json()
     assert Path(found["datalist"]).is_file()
     assert sum(found["splits"].values()) == 9
-    assert found["notes"]["records with a lung mask"] == 1
+    assert found["notes"]["records with a mask"] == 1
 
 
 def test_prepare_takes_options_of_the_data_set(source: Path, call: Any, tmp_path: Path) -> None:
@@ -180,5 +180,5 @@ def test_a_folder_that_is_not_the_collection_is_an_error(call: Any, tmp_path: Pa
 def test_the_real_collection_is_prepared_and_passes_verification(covid19_cxr: Path, call: Any, tmp_path: Path) -> None:
     found = call("prepare", "covid19-cxr", covid19_cxr, tmp_path / "out", "--json").json()
     assert min(found["splits"].values()) > 10
-    assert found["notes"]["records with a lung mask"] > 50
+    assert found["notes"]["records with a mask"] > 50
     assert call("verify", tmp_path / "out" / "datalist.json").code == 0

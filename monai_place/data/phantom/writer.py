@@ -7,19 +7,17 @@ run leaves none. `monai_place.data.phantom.formats` says how the axes of each fi
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
 from monai_place.atomic import write_bytes_atomic, write_json_atomic
 from monai_place.data.datalist import SPLITS, Datalist, write_datalist
+from monai_place.data.parallel import map_ordered
 from monai_place.data.phantom.coco import coco_boxes
 from monai_place.data.phantom.findings import PHANTOM_CLASSES
 from monai_place.data.phantom.formats import SUFFIXES, ImageFormat, encode_image, encode_mask
@@ -98,7 +96,7 @@ def write_phantom(
         for start in range(0, studies, _CHUNK)
     ]
     records: list[dict[str, Any]] = []
-    with closing(_run(tasks, workers)) as chunks:
+    with closing(map_ordered(_write_chunk, tasks, workers=workers)) as chunks:
         for chunk in chunks:
             records += chunk
             if progress is not None:
@@ -142,24 +140,6 @@ def _check(
         raise ValueError(f"bits must be 8 or 16, got {bits}")
     if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions must be {len(SPLITS)} shares that sum to 1, got {tuple(fractions)}")
-
-
-def _run(tasks: Sequence[_Task], workers: int) -> Generator[list[dict[str, Any]], None, None]:
-    """Yield the records of each task in order; at most a few chunks wait, and an error cancels what has not begun."""
-    if workers == 0:
-        yield from map(_write_chunk, tasks)
-        return
-    # spawn: fork would copy locks held by the parent's threads (torch, BLAS) into children that wait for them forever.
-    with ProcessPoolExecutor(max_workers=workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting, pending = iter(tasks), []
-        try:
-            pending = [pool.submit(_write_chunk, task) for task in islice(waiting, 4 * workers)]
-            while pending:
-                yield pending.pop(0).result()
-                pending += [pool.submit(_write_chunk, task) for task in islice(waiting, 1)]
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _write_chunk(task: _Task) -> list[dict[str, Any]]:

@@ -1,49 +1,25 @@
-"""Public data sets: one module turns the files of one set into a datalist; this is their register."""
+"""Public data sets: one module turns the tables of one set into a draft; this is their register.
+
+Each module says in its docstring what to download, where its terms are, and the tree of files that it expects;
+`monai-place sources NAME` prints it. `prepare_source` does the rest, the same for all.
+"""
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SOURCES", "PrepareReport", "SourceInfo", "prepare_source"]
+from monai_place.data.sources.assemble import assemble
+from monai_place.data.sources.draft import PrepareReport, SourceDraft
 
+__all__ = ["SOURCES", "PrepareReport", "SourceDraft", "SourceInfo", "prepare_source"]
 
-@dataclass
-class PrepareReport:
-    """What a preparation kept, what it left out and why, and what it changed.
-
-    Args:
-        datalist: the file that was written.
-        splits: records by split.
-        left_out: left-out entries by reason.
-        notes: other counts worth knowing, such as masks that were resized.
-    """
-
-    datalist: Path = field(default_factory=Path)
-    splits: dict[str, int] = field(default_factory=dict)
-    left_out: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the counts as plain JSON values; the datalist by its name."""
-        return {
-            "datalist": self.datalist.name,
-            "splits": dict(self.splits),
-            "left_out": dict(self.left_out),
-            "notes": dict(self.notes),
-        }
-
-    def __str__(self) -> str:
-        lines = [f"{count:6d}  {split}" for split, count in self.splits.items()]
-        lines += [f"{count:6d}  left out: {reason}" for reason, count in self.left_out.items()]
-        lines += [f"{count:6d}  {note}" for note, count in self.notes.items()]
-        return "\n".join(lines)
+OWN_ARGUMENTS = {"report", "check_counts"}  # every reader has them
 
 
 @dataclass(frozen=True)
@@ -54,8 +30,8 @@ class SourceInfo:
         name: as the command line spells it.
         title: one line for people.
         license: under what terms its files come.
-        function: `module:function` with the signature `(source, output, *, report, ...) -> Path of the datalist`;
-            imported when it is called.
+        function: `module:function` with the signature `(source, *, report, check_counts, ...) -> SourceDraft`; imported
+            when it is called.
     """
 
     name: str
@@ -63,11 +39,20 @@ class SourceInfo:
     license: str
     function: str
 
-    def load(self) -> Callable[..., Path]:
-        """Import and return the function that prepares this data set."""
+    def load(self) -> Callable[..., SourceDraft]:
+        """Import and return the function that reads this data set's tables."""
         module, name = self.function.split(":")
-        prepare: Callable[..., Path] = getattr(import_module(module), name)
-        return prepare
+        read: Callable[..., SourceDraft] = getattr(import_module(module), name)
+        return read
+
+    def options(self) -> list[str]:
+        """Return the names of the data set's own options."""
+        parameters = inspect.signature(self.load()).parameters.items()
+        return sorted({name for name, value in parameters if value.kind is value.KEYWORD_ONLY} - OWN_ARGUMENTS)
+
+    def describe(self) -> str:
+        """Return what to download, the expected tree of files and the rules, as its module has them."""
+        return inspect.cleandoc(import_module(self.function.split(":")[0]).__doc__ or "")
 
 
 SOURCES: dict[str, SourceInfo] = {
@@ -77,14 +62,22 @@ SOURCES: dict[str, SourceInfo] = {
             "covid19-cxr",
             "COVID-19 image data collection (Cohen et al., arXiv:2006.11988)",
             "by image, some non-commercial; see the collection's metadata.csv",
-            "monai_place.data.sources.covid19_cxr:prepare_covid19_cxr",
+            "monai_place.data.sources.covid19_cxr:read_covid19_cxr",
         ),
     )
 }
 
 
 def prepare_source(
-    name: str, source: str | os.PathLike[str], output: str | os.PathLike[str], **options: Any
+    name: str,
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    limit: int | None = None,
+    workers: int = 0,
+    check_counts: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> PrepareReport:
     """Turn the files of a public data set into a datalist.
 
@@ -92,20 +85,28 @@ def prepare_source(
         name: a key of `SOURCES`.
         source: the folder of the data set, as its publisher laid it out; it is only read.
         output: the folder for the datalist and what belongs to it; made where it is missing.
+        limit: take the first so many records of each split, for a first try.
+        workers: processes that look at the files; 0 works in this one.
+        check_counts: refuse a set of other counts than its publisher states.
+        progress: called with (records done, all records).
         options: keyword arguments of the data set's own function.
 
     Returns:
         What was kept and left out; `report.datalist` is the file.
 
     Raises:
-        ValueError: the name or an option is unknown; the message lists the known ones.
+        FileNotFoundError: the source is not laid out as the data set is.
+        ValueError: the name or an option is unknown (the message lists the known ones), a table is not what it must
+            be, or a count differs.
     """
     if name not in SOURCES:
         raise ValueError(f"unknown data set {name!r}; known: {sorted(SOURCES)}")
-    prepare = SOURCES[name].load()
-    known = {key for key, value in inspect.signature(prepare).parameters.items() if value.kind is value.KEYWORD_ONLY}
-    if unknown := sorted(set(options) - (known - {"report"})):
-        raise ValueError(f"unknown options {unknown} for {name!r}; known: {sorted(known - {'report'})}")
+    known = SOURCES[name].options()
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(f"unknown options {unknown} for {name!r}; known: {known}")
+    if Path(source).resolve() == Path(output).resolve():
+        raise ValueError("output must be another folder than source, which is only read")
     report = PrepareReport()
-    prepare(source, output, report=report, **options)
+    draft = SOURCES[name].load()(Path(source), report=report, check_counts=check_counts, **options)
+    assemble(draft, source, output, limit=limit, workers=workers, progress=progress, report=report)
     return report

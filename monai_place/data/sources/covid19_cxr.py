@@ -8,8 +8,7 @@ Reads the layout of the GitHub repository ieee8023/covid-chestxray-dataset::
     annotations/imageannotation_ai_lung_bounding_boxes.json   COCO boxes of the right and the left lung
 
 and writes into the output folder `images/` (copies, byte by byte), `masks/` and `datalist.json` beside them. They are
-copied because a record's paths all start from one root, masks may have to be resized, and a datalist should survive
-the move of its source; the set is small.
+copied because a datalist should survive the move of its source, and the set is small.
 
 - Rows: `modality` X-ray and a `view` that is asked for; frontal by default. Rows may share an image: each stays a
   record, and their patients are one patient.
@@ -28,31 +27,21 @@ Reference:
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import logging
-import os
-import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from monai_place.atomic import atomic_path
-from monai_place.data.datalist import SPLITS, Datalist, write_datalist
-from monai_place.data.paths import resolve_inside
-from monai_place.data.radiograph import RadiographError, read_mask, read_radiograph
-from monai_place.data.sources import PrepareReport
+from monai_place.data.datalist import SPLITS
 from monai_place.data.sources.covid19_findings import classes_of, label_of, parse_finding
+from monai_place.data.sources.draft import PrepareReport, Size, SourceDraft
+from monai_place.data.sources.masks import MaskFile
+from monai_place.data.sources.tables import read_table
 from monai_place.data.splits import split_patients
 
-__all__ = ["prepare_covid19_cxr"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["read_covid19_cxr"]
 
 MASKS = Path("annotations/lungVAE-masks")
 BOXES = Path("annotations/imageannotation_ai_lung_bounding_boxes.json")
@@ -60,122 +49,80 @@ COLUMNS = ("patientid", "finding", "view", "modality", "filename", "clinical_not
 FRONTAL_VIEWS = ("PA", "AP", "AP Supine", "AP Erect")
 
 Row = dict[str, str]
-Size = tuple[int, int]  # height, width
 CocoBoxes = dict[str, tuple[Size, list[tuple[str, list[float]]]]]  # file name -> size of the COCO image, (name, box)
 
 
-def prepare_covid19_cxr(
-    source: str | os.PathLike[str],
-    output: str | os.PathLike[str],
+def read_covid19_cxr(
+    source: Path,
     *,
     views: Sequence[str] = FRONTAL_VIEWS,
     seed: int = 0,
     classes: Sequence[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    report: PrepareReport | None = None,
-) -> Path:
-    """Turn the collection into a datalist with copies of its images.
+    check_counts: bool = True,
+    report: PrepareReport,
+) -> SourceDraft:
+    """Read the collection's table.
 
     Args:
-        source: the folder with `metadata.csv`; it is only read.
-        output: the folder to write into. The datalist is written last, so that it never names a file that is not there.
+        source: the folder with `metadata.csv`.
         views: the values of `view` to keep; add `"L"` for lateral ones.
         seed: of the split.
         classes: the classes of `label`; by default every finding that occurs. Give those of another datalist to make
             two comparable.
-        progress: called with (rows done, all rows) after each row.
-        report: filled with what was kept and what was left out and why.
-
-    Returns:
-        The path of the datalist.
+        check_counts: has no effect, since the collection grew over the years.
+        report: counts what is left out and why.
 
     Raises:
         FileNotFoundError: the source has no `metadata.csv`.
-        ValueError: columns are missing, no row is left, or source and output are the same folder.
+        ValueError: columns are missing, or no row is left.
     """
-    source, output = Path(source), Path(output)
-    report = PrepareReport() if report is None else report
     if isinstance(views, str):
         views = [views]
-    if source.resolve() == output.resolve():
-        raise ValueError("output must be another folder than source, which is only read")
-    rows = _choose(_read_rows(source / "metadata.csv"), views, report)
-    boxes = _read_boxes(source / BOXES)
-    records: list[tuple[Row, dict[str, Any]]] = []
-    for done, row in enumerate(rows, 1):
-        record = _prepare_row(row, source, output, boxes, report)
-        if record is not None:
-            records.append((row, record))
-        if progress is not None:
-            progress(done, len(rows))
-    if not records:
+    rows = _choose(list(read_table(source / "metadata.csv", COLUMNS)), views, report)
+    if not rows:
         raise ValueError(f"metadata.csv: no usable X-ray row with a view of {list(views)}; left out: {report.left_out}")
+    boxes = _read_boxes(source / BOXES)
+    records = [(row, _record(row, report)) for row in rows]
     _name(records, report)
     known = classes_of(parse_finding(row["finding"]) for row, _ in records)
     if classes is not None:
         known = {name: known.get(name, ()) for name in classes}
+    draft = SourceDraft(
+        name="covid19-cxr",
+        version="1",
+        source="COVID-19 image data collection, arXiv:2006.11988; licenses differ by image, some are non-commercial",
+        classes=list(known),
+        splits=_split(records, seed),
+        extra={"mask_classes": ["lung"]},
+        copy=True,
+    )
     for row, record in records:
         record["label"] = label_of(parse_finding(row["finding"]), known)
-    report.datalist = output / "datalist.json"
-    write_datalist(_datalist(records, list(known), seed, report), report.datalist)
-    logger.info("covid19-cxr: %s", report.to_dict())
-    return report.datalist
-
-
-def _read_rows(path: Path) -> list[Row]:
-    """Read the table; the copies in circulation differ in encoding, byte order mark and line ends."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.name} is not in the source folder, which must be laid out as the collection is")
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")
-    table = csv.DictReader(io.StringIO(text, newline=""))
-    if missing := [column for column in COLUMNS if column not in (table.fieldnames or ())]:
-        raise ValueError(f"{path.name}: columns {missing} are missing; found {list(table.fieldnames or ())[:40]}")
-    try:
-        rows = list(table)
-    except csv.Error as error:
-        raise ValueError(f"{path.name}: not a readable table at line {table.line_num}: {error}") from None
-    # A short row has None, a long one a list under None.
-    return [{key: (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in rows]
+        name = Path(record["image"]).name
+        mask = source / MASKS / f"{Path(name).stem}_mask.png"
+        if mask.is_file():
+            draft.masks[record["id"]] = MaskFile(str(mask))
+        if name in boxes:
+            draft.frames[record["id"]], found = boxes[name]
+            record["boxes"] = [box for _, box in found]
+            record["box_classes"] = [box_class for box_class, _ in found]
+    return draft
 
 
 def _choose(rows: list[Row], views: Sequence[str], report: PrepareReport) -> list[Row]:
     chosen = []
     for row in rows:
         if row["modality"].lower() != "x-ray":
-            report.left_out["not an X-ray"] += 1
+            report.leave_out(row["filename"], "not an X-ray")
         elif row["view"] not in views:
-            report.left_out[f"view {row['view']!r:.20} not asked for"] += 1
+            report.leave_out(row["filename"], f"view {row['view']!r:.20} not asked for")
         else:
             chosen.append(row)
     return chosen
 
 
-def _prepare_row(
-    row: Row, source: Path, output: Path, boxes: CocoBoxes, report: PrepareReport
-) -> dict[str, Any] | None:
-    """Copy the files of a row and return its record, or count why there is none."""
-    name = row["filename"]
-    try:
-        path = resolve_inside(source, f"{row.get('folder') or 'images'}/{name}")
-        if not path.is_file():
-            report.left_out["image file missing"] += 1
-            return None
-        height, width = read_radiograph(path)[0].shape
-    except RadiographError as error:
-        logger.warning("left out: %s", error)
-        report.left_out["image file unreadable"] += 1
-        return None
-    except ValueError:
-        report.left_out["path outside the source"] += 1
-        return None
-    # Only the name: rows of several source folders would still be told apart, as the collection's names are unique.
-    image = f"images/{Path(name).name}"
-    with atomic_path(output / image) as temporary:
-        shutil.copyfile(path, temporary)
+def _record(row: Row, report: PrepareReport) -> dict[str, Any]:
+    image = f"{row.get('folder') or 'images'}/{row['filename']}"
     record: dict[str, Any] = {"image": image, "view": row["view"], "finding": row["finding"]}
     if row.get("license"):
         record["license"] = row["license"]
@@ -183,33 +130,7 @@ def _prepare_row(
         record["report"] = row["clinical_notes"]
     else:
         report.notes["records without a report"] += 1
-    if (mask := _prepare_mask(source, output, Path(name).stem, (height, width), report)) is not None:
-        record["mask"] = mask
-    record |= _boxes_of(Path(name).name, (height, width), boxes, report)
     return record
-
-
-def _prepare_mask(source: Path, output: Path, stem: str, size: Size, report: PrepareReport) -> str | None:
-    from PIL import Image
-
-    path = source / MASKS / f"{stem}_mask.png"
-    if not path.is_file():
-        return None
-    try:
-        pixels = read_mask(path)
-    except RadiographError as error:
-        logger.warning("mask left out: %s", error)
-        report.left_out["mask file unreadable"] += 1
-        return None
-    lung = Image.fromarray((pixels > pixels.max() / 2).astype(np.uint8))
-    if pixels.shape != size:
-        report.notes["masks resized to their image"] += 1
-        lung = lung.resize((size[1], size[0]), Image.Resampling.NEAREST)
-    mask = f"masks/{path.name}"
-    with atomic_path(output / mask) as temporary:
-        lung.save(temporary, "PNG")
-    report.notes["records with a lung mask"] += 1
-    return mask
 
 
 def _read_boxes(path: Path) -> CocoBoxes:
@@ -230,25 +151,6 @@ def _parse_coco(content: dict[str, Any]) -> CocoBoxes:
     return {
         image["file_name"]: ((image["height"], image["width"]), by_image[image["id"]]) for image in content["images"]
     }
-
-
-def _boxes_of(name: str, size: Size, boxes: CocoBoxes, report: PrepareReport) -> dict[str, Any]:
-    """Return `boxes` and `box_classes` in pixels of the image, though the annotated copy may have had another size."""
-    if name not in boxes:
-        return {}
-    annotated, found = boxes[name]
-    if annotated != size:
-        report.notes["box sets rescaled to their image"] += 1
-    scale = np.array([size[1] / annotated[1], size[0] / annotated[0]] * 2)
-    limit = np.array([size[1], size[0]] * 2, dtype=np.float64)
-    kept: dict[str, Any] = {"boxes": [], "box_classes": []}
-    for box_class, box in found:
-        x0, y0, x1, y1 = np.clip(np.array(box) * scale, 0, limit).round(2).tolist()
-        if x0 < x1 and y0 < y1:
-            kept["boxes"].append([x0, y0, x1, y1])
-            kept["box_classes"].append(box_class)
-    report.notes["records with lung boxes"] += 1
-    return kept
 
 
 def _name(records: Sequence[tuple[Row, dict[str, Any]]], report: PrepareReport) -> None:
@@ -284,9 +186,7 @@ def _opaque(*parts: str) -> str:
     return hashlib.sha256("\n".join(("covid19-cxr", *parts)).encode()).hexdigest()[:12]
 
 
-def _datalist(
-    records: Sequence[tuple[Row, dict[str, Any]]], classes: list[str], seed: int, report: PrepareReport
-) -> Datalist:
+def _split(records: Sequence[tuple[Row, dict[str, Any]]], seed: int) -> dict[str, list[dict[str, Any]]]:
     strata: dict[str, str] = {}
     for row, record in records:
         strata.setdefault(record["patient_id"], f"{'report' in record} {row['finding']}")
@@ -294,19 +194,5 @@ def _datalist(
     split_of = split_patients(strata, sizes=sizes, seed=seed)
     splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for _, record in records:
-        splits[split_of[record["patient_id"]]].append(_ordered(record))
-    report.splits = {split: len(splits[split]) for split in SPLITS}
-    return Datalist(
-        name="covid19-cxr",
-        version="1",
-        source="COVID-19 image data collection, arXiv:2006.11988; licenses differ by image, some are non-commercial",
-        image_root=".",
-        classes=classes,
-        splits=splits,
-        extra={"mask_classes": ["lung"]},
-    )
-
-
-def _ordered(record: Mapping[str, Any]) -> dict[str, Any]:
-    first = ("id", "image", "patient_id", "study_id", "view", "report", "label")
-    return {key: record[key] for key in (*first, *record) if key in record}
+        splits[split_of[record["patient_id"]]].append(record)
+    return splits

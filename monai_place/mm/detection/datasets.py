@@ -108,12 +108,12 @@ class RadiographDetDataset(BaseDetDataset):
         """Return what the pipeline needs of each chosen record."""
         content = self._content or read_datalist(self.ann_file)
         self._content = None  # of a large archive it is not worth keeping
-        guard = PathGuard(content.root)
+        guard, masks = PathGuard(content.root), PathGuard(content.mask_root)
         found, dropped = [], 0
         for index, record in self.choice.records(content, Path(self.ann_file).name, "boxes"):
             path = resolve_file(guard, record, "image")
             height, width = radiograph_size(path)
-            instances = self._instances(record, content.classes, (height, width), guard)
+            instances = self._instances(record, content.classes, (height, width), masks)
             dropped += len(labelled_boxes(record, content.classes, self.labels)) - len(instances)
             found.append(
                 {

@@ -113,7 +113,7 @@ class RadiographSegDataset(BaseSegDataset):
         content = self._content or read_datalist(self.ann_file)
         self._content = None  # of a large archive it is not worth keeping
         key = "boxes" if self.mask_from == "boxes" else self.mask_key
-        guard = PathGuard(content.root)
+        guard, masks = PathGuard(content.root), PathGuard(content.mask_root)
         found = []
         for _, record in self.choice.records(content, Path(self.ann_file).name, key):
             info = {
@@ -126,7 +126,7 @@ class RadiographSegDataset(BaseSegDataset):
                 boxes = labelled_boxes(record, content.classes, self.labels)
                 info["mask_boxes"] = [(1 + label, *box) for _, label, box in boxes]
             else:
-                info["seg_map_path"] = resolve_file(guard, record, key)
+                info["seg_map_path"] = resolve_file(masks, record, key)
                 info["mask_format"] = self.mask_format
                 info["label_map"] = self._label_map(mask_class_names(content))
             found.append(info)

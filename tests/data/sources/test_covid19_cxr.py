@@ -13,7 +13,6 @@ from PIL import Image
 
 from monai_place.data.datalist import SPLITS, load_records, read_datalist
 from monai_place.data.sources import SOURCES, PrepareReport, prepare_source
-from monai_place.data.sources.covid19_cxr import prepare_covid19_cxr
 from monai_place.data.verify import verify_datalist
 
 COLUMNS = ["patientid", "offset", "finding", "view", "modality", "folder", "filename", "license", "clinical_notes"]
@@ -84,6 +83,10 @@ def source(tmp_path: Path) -> Path:
     return root
 
 
+def prepare_covid19_cxr(source: Path, output: Path, **options: Any) -> Path:
+    return prepare_source("covid19-cxr", source, output, **options).datalist
+
+
 def records_of(path: Path) -> dict[str, dict[str, Any]]:
     return {record["id"]: record for _, _, record in read_datalist(path).records()}
 
@@ -114,9 +117,9 @@ def test_every_row_is_kept_or_counted_with_its_reason(prepared: Any) -> None:
     assert report.notes == {
         "records without a report": 1,
         "masks resized to their image": 1,
-        "records with a lung mask": 2,
+        "records with a mask": 2,
         "box sets rescaled to their image": 1,
-        "records with lung boxes": 2,
+        "records with boxes": 2,
         "records that share their image with another": 1,
     }
     assert "1  left out: image file missing" in str(report)
@@ -310,6 +313,6 @@ def test_the_real_set_is_prepared_whole(tmp_path: Path) -> None:
     assert len(records) == len(rows)
     assert not report.left_out
     assert sum("report" in record for record in records) == sum(bool(row["clinical_notes"].strip()) for row in rows)
-    assert report.notes["records with a lung mask"] >= len(list((folder / "annotations/lungVAE-masks").iterdir()))
+    assert report.notes["records with a mask"] >= len(list((folder / "annotations/lungVAE-masks").iterdir()))
     assert verify_datalist(report.datalist) == []
     assert [report.splits[split] / len(records) for split in SPLITS] == pytest.approx([0.7, 0.1, 0.2], abs=0.02)

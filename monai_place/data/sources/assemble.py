@@ -1,0 +1,262 @@
+"""From a data set's draft to its datalist: files looked for, boxes fitted, masks drawn, everything else counted.
+
+What is written into the output folder: `masks/` (drawn ones), `images/` (only where the draft asks for copies),
+`left_out.csv` (what is not in the datalist, and why), and last of all `datalist.json`, so that it never names a file
+that is not there.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_place.atomic import atomic_path, write_text_atomic
+from monai_place.data.datalist import SPLITS, Datalist, write_datalist
+from monai_place.data.parallel import map_ordered
+from monai_place.data.paths import PathGuard
+from monai_place.data.radiograph import RadiographError, read_radiograph
+from monai_place.data.sizes import radiograph_size
+from monai_place.data.sources.draft import PrepareReport, Size, SourceDraft
+from monai_place.data.sources.masks import MaskDrawing
+
+__all__ = ["DATALIST_NAME", "assemble", "safe_name"]
+
+logger = logging.getLogger(__name__)
+
+DATALIST_NAME = "datalist.json"
+LEFT_OUT_NAME = "left_out.csv"
+_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One record and what is to be done with it; picklable."""
+
+    split: str
+    record: dict[str, Any]
+    drawing: MaskDrawing | None
+    frame: Size | None
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    tasks: tuple[_Task, ...]
+    source: str
+    output: str
+    copy: bool
+
+
+@dataclass
+class _Result:
+    """What became of a record: it is None where it is left out, with the reason."""
+
+    split: str
+    record: dict[str, Any] | None = None
+    entry: str = ""
+    reason: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def assemble(
+    draft: SourceDraft,
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    limit: int | None = None,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    report: PrepareReport | None = None,
+) -> Path:
+    """Write the datalist of a draft.
+
+    Without copies an image is looked for, and opened only where a mask or boxes need its size; `verify` decodes all.
+
+    Args:
+        draft: of a source.
+        source: the folder of the data set; only read.
+        output: the folder to write into; made where it is missing.
+        limit: take the first so many records of each split, for a first try.
+        workers: processes; 0 works in this one.
+        progress: called with (records done, all records).
+        report: filled with what was kept and what was left out and why.
+
+    Returns:
+        The path of the datalist.
+
+    Raises:
+        ValueError: source and output are the same folder, an argument is out of range, or no record is left.
+    """
+    source, output = Path(source), Path(output)
+    report = PrepareReport() if report is None else report
+    if source.resolve() == output.resolve():
+        raise ValueError("output must be another folder than source, which is only read")
+    for name, value in (("limit", limit), ("workers", workers)):
+        if value is not None and value < (1 if name == "limit" else 0):
+            raise ValueError(f"{name} must be {'at least 1' if name == 'limit' else '0 or more'}, got {value}")
+    output.mkdir(parents=True, exist_ok=True)
+    tasks = list(_tasks(draft, limit))
+    splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    done = 0
+    with closing(map_ordered(_finish_chunk, _chunks(tasks, draft, source, output), workers=workers)) as chunks:
+        for results in chunks:
+            for result in results:
+                done += 1
+                report.notes.update(result.notes)
+                if result.record is None:
+                    report.leave_out(result.entry, result.reason)
+                else:
+                    splits[result.split].append(result.record)
+                if progress is not None:
+                    progress(done, len(tasks))
+    report.splits = {split: len(splits[split]) for split in SPLITS}
+    if not any(report.splits.values()):
+        raise ValueError(f"{draft.name}: no usable record; left out: {dict(report.left_out)}")
+    _write_left_out(report, output / LEFT_OUT_NAME)
+    report.datalist = output / DATALIST_NAME
+    write_datalist(_datalist(draft, splits, source, output), report.datalist)
+    logger.info("%s: %s", draft.name, report.to_dict())
+    return report.datalist
+
+
+def safe_name(record_id: str) -> str:
+    """Return a file name for an id, its own where it can be one.
+
+    Example:
+        >>> safe_name("a-1.png"), safe_name("a/1")
+        ('a-1.png', 'a_1-773232ab')
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", record_id)[:120].lstrip(".") or "_"
+    return name if name == record_id else f"{name}-{hashlib.sha256(record_id.encode()).hexdigest()[:8]}"
+
+
+def _tasks(draft: SourceDraft, limit: int | None) -> Iterator[_Task]:
+    for split in SPLITS:
+        for record in islice(draft.splits.get(split, ()), limit):
+            name = record["id"]
+            yield _Task(split, record, draft.masks.get(name), draft.frames.get(name))
+
+
+def _chunks(tasks: list[_Task], draft: SourceDraft, source: Path, output: Path) -> Iterator[_Chunk]:
+    for start in range(0, len(tasks), _CHUNK):
+        yield _Chunk(tuple(tasks[start : start + _CHUNK]), str(source), str(output), draft.copy)
+
+
+def _finish_chunk(chunk: _Chunk) -> list[_Result]:
+    guard = PathGuard(chunk.source)
+    return [_finish(task, guard, Path(chunk.output), copy=chunk.copy) for task in chunk.tasks]
+
+
+def _finish(task: _Task, guard: PathGuard, output: Path, *, copy: bool) -> _Result:
+    """Look at the files of a record and complete it."""
+    record, result = dict(task.record), _Result(task.split, entry=task.record["id"])
+    try:
+        path = Path(guard.resolve(record["image"]))
+    except ValueError:
+        result.reason = "path outside the source"
+        return result
+    try:
+        if not path.is_file():
+            result.reason = "image file missing"
+            return result
+        size = _size(path, task, needed=copy)
+    except RadiographError as error:
+        logger.warning("left out: %s", error)
+        result.reason = "image file unreadable"
+        return result
+    if copy:
+        # Only the name: a set that is copied must have unique names.
+        record["image"] = f"images/{path.name}"
+        with atomic_path(output / record["image"]) as temporary:
+            shutil.copyfile(path, temporary)
+    if size is not None and record.get("boxes") is not None:
+        _fit_boxes(record, size, task.frame, result.notes)
+    if size is not None and task.drawing is not None:
+        _draw(record, task.drawing, size, output, result)
+    result.record = _ordered(record)
+    return result
+
+
+def _size(path: Path, task: _Task, *, needed: bool) -> Size | None:
+    if needed:  # a file that is copied is decoded once: a broken one is no use to anybody
+        height, width = read_radiograph(path)[0].shape
+        return height, width
+    return radiograph_size(path) if task.drawing is not None or task.record.get("boxes") else None
+
+
+def _fit_boxes(record: dict[str, Any], size: Size, frame: Size | None, notes: list[str]) -> None:
+    """Bring boxes to pixels of the image, and cut them at its edges."""
+    if frame is not None and frame != size:
+        notes.append("box sets rescaled to their image")
+    height, width = frame or size
+    scale = np.array([size[1] / width, size[0] / height] * 2)
+    limit = np.array([size[1], size[0]] * 2, dtype=np.float64)
+    names = record.get("box_classes")
+    boxes, kept = [], []
+    for index, box in enumerate(record["boxes"]):
+        x0, y0, x1, y1 = np.clip(np.array(box, dtype=np.float64) * scale, 0, limit).round(2).tolist()
+        if x0 < x1 and y0 < y1:
+            boxes.append([x0, y0, x1, y1])
+            kept.append(index)
+        else:
+            notes.append("boxes dropped that lie outside their image")
+    record["boxes"] = boxes
+    if names is not None:
+        record["box_classes"] = [names[index] for index in kept]
+    notes += ["records with boxes"] if boxes else []
+
+
+def _draw(record: dict[str, Any], drawing: MaskDrawing, size: Size, output: Path, result: _Result) -> None:
+    from PIL import Image
+
+    try:
+        pixels = drawing.draw(*size)
+    except ValueError as error:  # RadiographError among them: the record stays, without its mask
+        logger.warning("mask of %s left out: %s", record["id"], error)
+        result.notes.append("masks left out: not readable")
+        return
+    if (drawing.size or size) != size:
+        result.notes.append("masks resized to their image")
+    record["mask"] = f"masks/{Path(safe_name(record['id'])).stem}.png"
+    with atomic_path(output / record["mask"]) as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG")
+    result.notes.append("records with a mask")
+
+
+def _write_left_out(report: PrepareReport, path: Path) -> None:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("entry", "reason"))
+    for entry, reason in report.entries:
+        # A spreadsheet takes a cell that begins so for a formula.
+        table.writerow((f"'{entry}" if entry[:1] in tuple("=+-@") else entry, reason))
+    write_text_atomic(path, text.getvalue())
+
+
+def _datalist(draft: SourceDraft, splits: dict[str, list[dict[str, Any]]], source: Path, output: Path) -> Datalist:
+    root = "."
+    extra = dict(draft.extra)
+    if not draft.copy:
+        try:
+            root = Path(os.path.relpath(source.resolve(), output.resolve())).as_posix()
+        except ValueError:  # another drive
+            root = str(source.resolve())
+        extra["mask_root"] = "."
+    return Datalist(draft.name, draft.version, draft.source, root, draft.classes, splits, output, extra)
+
+
+def _ordered(record: dict[str, Any]) -> dict[str, Any]:
+    first = ("id", "image", "patient_id", "study_id", "view", "report", "label")
+    return {key: record[key] for key in (*first, *record) if key in record}

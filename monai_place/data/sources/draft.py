@@ -1,0 +1,87 @@
+"""What a data set's reader hands over: records whose files still lie where the publisher put them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_place.data.sources.masks import MaskDrawing
+
+__all__ = ["PrepareReport", "Size", "SourceDraft"]
+
+Size = tuple[int, int]  # height, width
+
+
+@dataclass
+class PrepareReport:
+    """What a preparation kept, what it left out and why, and what it changed.
+
+    Args:
+        datalist: the file that was written.
+        splits: records by split.
+        left_out: left-out entries by reason.
+        notes: other counts worth knowing, such as masks that were resized.
+        entries: (entry, reason) of what was left out one by one; the entry is an id or a file's name.
+    """
+
+    datalist: Path = field(default_factory=Path)
+    splits: dict[str, int] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    entries: list[tuple[str, str]] = field(default_factory=list)
+
+    def leave_out(self, entry: str, reason: str) -> None:
+        """Count something that does not come into the datalist, and remember which it was.
+
+        Args:
+            entry: an id or a file's name; never a name or a number of a patient.
+            reason: the same words for the same reason, since they are counted.
+        """
+        self.left_out[reason] += 1
+        self.entries.append((entry, reason))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts as plain JSON values; the datalist by its name."""
+        return {
+            "datalist": self.datalist.name,
+            "splits": dict(self.splits),
+            "left_out": dict(self.left_out),
+            "notes": dict(self.notes),
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{count:6d}  {split}" for split, count in self.splits.items()]
+        lines += [f"{count:6d}  left out: {reason}" for reason, count in self.left_out.items()]
+        lines += [f"{count:6d}  {note}" for note, count in self.notes.items()]
+        return "\n".join(lines)
+
+
+@dataclass
+class SourceDraft:
+    """The records of a data set before its files are looked at.
+
+    Args:
+        name: of the data set.
+        version: of the data set.
+        source: where it comes from, and under what terms, in a line.
+        classes: names of the entries of `label`.
+        splits: records by split, as a datalist has them, but for: `image` is relative to the source folder; `boxes` may
+            reach beyond the image, and are clipped; `mask` is not there, see `masks`.
+        masks: how the mask of a record is drawn, by its id.
+        frames: (height, width) of the picture that the boxes of a record were drawn on, by its id, where that need not
+            be the image file's.
+        extra: more top-level keys of the datalist, such as `mask_classes`.
+        copy: copy the images beside the datalist, decoding each once, in place of pointing to where they lie.
+    """
+
+    name: str
+    version: str
+    source: str
+    classes: list[str]
+    splits: dict[str, list[dict[str, Any]]]
+    masks: dict[str, MaskDrawing] = field(default_factory=dict)
+    frames: dict[str, Size] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    copy: bool = False

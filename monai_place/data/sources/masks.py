@@ -1,0 +1,176 @@
+"""Masks of public data sets: run lengths, boxes and outlines drawn as index masks, and masks that are files already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from monai_place.data.radiograph import read_mask
+from monai_place.data.sizes import radiograph_size
+
+__all__ = ["FilledBoxes", "MaskDrawing", "MaskFile", "Outlines", "RunLengths"]
+
+IndexMask = npt.NDArray[np.uint8]
+
+
+class MaskDrawing(Protocol):
+    """Draws the mask of one image; picklable, since workers draw."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) that the mask was stored in; None where it is drawn at any size."""
+
+    def draw(self, height: int, width: int) -> IndexMask:
+        """Return the mask (H, W) uint8: 0 is background, 1 to C the classes.
+
+        Args:
+            height: of the image in pixels.
+            width: of the image in pixels.
+
+        Raises:
+            ValueError: what the publisher stored does not fit the image.
+        """
+
+
+@dataclass(frozen=True)
+class RunLengths:
+    """Run lengths as Kaggle's SIIM-ACR stores them: in columns, each start relative to the end of the run before.
+
+    Args:
+        rows: the text of each row of the table; `-1` is "nothing". Several rows of an image are joined.
+        height: of the picture that the runs are counted on.
+        width: of it.
+        value: that the mask has there.
+
+    Example:
+        >>> RunLengths(("1 2 2 1",), 3, 2).draw(3, 2).T.tolist()
+        [[0, 1, 1], [0, 0, 1]]
+    """
+
+    rows: tuple[str, ...]
+    height: int = 1024
+    width: int = 1024
+    value: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the picture that the runs are counted on."""
+        return self.height, self.width
+
+    def draw(self, height: int, width: int) -> IndexMask:
+        """Draw the union of all rows; resized to the image, nearest, where that has another size."""
+        flat = np.zeros(self.height * self.width, dtype=np.uint8)
+        for row in self.rows:
+            position = 0
+            for start, length in _pairs(row):
+                begin = position + start
+                position = begin + length
+                if start < 0 or length < 0 or position > len(flat):
+                    raise ValueError(f"run lengths reach pixel {position}, the picture has {len(flat)}")
+                flat[begin:position] = self.value
+        return _fit(flat.reshape(self.width, self.height).T, height, width)
+
+
+@dataclass(frozen=True)
+class FilledBoxes:
+    """Boxes filled, as MGCA makes segmentation masks of RSNA's boxes.
+
+    Args:
+        boxes: (x0, y0, x1, y1) in pixels of the image.
+        value: that the mask has there.
+
+    Example:
+        >>> FilledBoxes(((1, 0, 3, 2),)).draw(3, 4).tolist()
+        [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    """
+
+    boxes: tuple[tuple[float, float, float, float], ...]
+    value: int = 1
+    size: None = None
+
+    def draw(self, height: int, width: int) -> IndexMask:
+        """Fill each box, its edges rounded to whole pixels; what lies outside the image is cut."""
+        mask = np.zeros((height, width), dtype=np.uint8)
+        for box in self.boxes:
+            x0, y0, x1, y1 = (max(0, round(value)) for value in box)
+            mask[y0:y1, x0:x1] = self.value
+        return mask
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Ellipses in boxes, and polygons, filled.
+
+    Args:
+        ellipses: (x0, y0, x1, y1) of the box that each touches.
+        polygons: corners (x, y) of each.
+        boxes: (x0, y0, x1, y1) of rectangles.
+        value: that the mask has there.
+    """
+
+    ellipses: tuple[tuple[float, float, float, float], ...] = ()
+    polygons: tuple[tuple[tuple[float, float], ...], ...] = ()
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    value: int = 1
+    size: None = None
+
+    def draw(self, height: int, width: int) -> IndexMask:
+        """Fill each outline; what lies outside the image is cut."""
+        from PIL import Image, ImageDraw
+
+        picture = Image.fromarray(FilledBoxes(self.boxes, self.value).draw(height, width))
+        pen = ImageDraw.Draw(picture)
+        for x0, y0, x1, y1 in self.ellipses:
+            pen.ellipse((x0, y0, x1 - 1, y1 - 1), fill=self.value)  # Pillow counts the last pixel in
+        for polygon in self.polygons:
+            pen.polygon(list(polygon), fill=self.value)
+        return np.asarray(picture).copy()
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A mask that the publisher drew: what is brighter than half its maximum is the class.
+
+    Args:
+        path: a PNG file.
+        value: that the mask has there.
+    """
+
+    path: str
+    value: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the file."""
+        return radiograph_size(self.path)
+
+    def draw(self, height: int, width: int) -> IndexMask:
+        """Read the file; resized to the image, nearest, where that has another size."""
+        pixels = read_mask(Path(self.path))
+        return _fit((pixels > pixels.max() / 2).astype(np.uint8) * np.uint8(self.value), height, width)
+
+
+def _pairs(row: str) -> Sequence[tuple[int, int]]:
+    try:
+        numbers = [int(number) for number in row.split()]
+    except ValueError:
+        raise ValueError("run lengths hold something else than whole numbers") from None
+    if numbers == [-1]:
+        return []
+    if len(numbers) % 2:
+        raise ValueError(f"run lengths come in pairs, found {len(numbers)} numbers")
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _fit(mask: npt.NDArray[np.uint8], height: int, width: int) -> IndexMask:
+    if mask.shape == (height, width):
+        return np.ascontiguousarray(mask)
+    from PIL import Image
+
+    resized = Image.fromarray(np.ascontiguousarray(mask)).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(resized).copy()

@@ -1,0 +1,110 @@
+"""Tables of public data sets: CSV in every encoding and line end they come in, gzipped or not, read row by row."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+__all__ = ["check_counts", "find_file", "read_table"]
+
+ENCODINGS = ("utf-8-sig", "cp1252")
+FIELD_LIMIT = 1 << 24  # characters of a cell: Python's own limit is below some run lengths
+
+Row = dict[str, str]
+
+
+def find_file(folder: Path, *names: str, what: str) -> Path:
+    """Return the first of some files that is there; each is also looked for with `.gz` behind it.
+
+    Args:
+        folder: the source.
+        names: paths below it, in the order to try them.
+        what: the file in words, for the message.
+
+    Raises:
+        FileNotFoundError: none is there; the message lists the names.
+    """
+    for name in names:
+        for candidate in (folder / name, folder / f"{name}.gz"):
+            if candidate.is_file():
+                return candidate
+    listed = " or ".join(repr(name) for name in names)
+    raise FileNotFoundError(f"{what} is not in the source folder: expected {listed} (or with .gz)")
+
+
+def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> Iterator[Row]:
+    """Yield the rows of a table as text, stripped; an id keeps its leading zeros.
+
+    A row that is too short has empty cells, and what a row has too much is dropped. A byte order mark, Windows line
+    ends, quoted line breaks and Windows' Western encoding are read; NUL characters are dropped. Only one row is in
+    memory at a time.
+
+    Args:
+        path: a CSV file; `.gz` is unpacked on the way.
+        columns: that must be there.
+        delimiter: between cells.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: columns are missing, or it is no table; the message names the file and the line.
+    """
+    encoding = _encoding(path)
+    with _open(path, encoding) as file:
+        table = csv.DictReader((line.replace("\0", "") for line in file), delimiter=delimiter)
+        csv.field_size_limit(FIELD_LIMIT)
+        fieldnames = [(name or "").strip() for name in (table.fieldnames or ())]
+        table.fieldnames = fieldnames
+        if missing := [column for column in columns if column not in fieldnames]:
+            raise ValueError(f"{path.name}: columns {missing} are missing; found {fieldnames[:40]}")
+        try:
+            for row in table:
+                yield {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+        except (csv.Error, OSError, EOFError) as error:
+            raise ValueError(f"{path.name}: not a readable table at line {table.line_num}: {error}") from None
+
+
+def check_counts(name: str, expected: Mapping[str, int], found: Mapping[str, int], *, check: bool = True) -> None:
+    """Refuse a data set that does not hold what its publisher says it holds.
+
+    Args:
+        name: of the data set.
+        expected: how many there must be, by what is counted, such as `{"rows of train.csv": 223414}`.
+        found: how many there are, of the same.
+        check: False lets everything pass.
+
+    Raises:
+        ValueError: a count differs; the message names each with both numbers, and the way to go on.
+    """
+    wrong = [f"{what}: expected {count}, found {found.get(what, 0)}" for what, count in expected.items()]
+    wrong = [line for line, (what, count) in zip(wrong, expected.items(), strict=True) if found.get(what, 0) != count]
+    if check and wrong:
+        raise ValueError(
+            f"{name}: another version, or an incomplete download: {'; '.join(wrong)}. "
+            "`--any-count` (check_counts=False) takes it as it is"
+        )
+
+
+def _open(path: Path, encoding: str) -> IO[str]:
+    errors = "strict" if encoding == ENCODINGS[0] else "replace"  # cp1252 has holes
+    if path.suffix == ".gz":
+        return io.TextIOWrapper(gzip.open(path), encoding=encoding, errors=errors, newline="")
+    return path.open(encoding=encoding, errors=errors, newline="")
+
+
+def _encoding(path: Path) -> str:
+    """Return the encoding that all of the file can be read in; cp1252 is taken where UTF-8 fails."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name} is not in the source folder")
+    try:
+        with _open(path, ENCODINGS[0]) as file:
+            while file.read(1 << 20):
+                pass
+    except UnicodeDecodeError:
+        return ENCODINGS[1]
+    except (OSError, EOFError) as error:
+        raise ValueError(f"{path.name}: cannot be unpacked: {type(error).__name__}") from None
+    return ENCODINGS[0]
