@@ -8,43 +8,62 @@ from typing import Literal
 
 __all__ = ["Heading", "Section", "find_headings"]
 
-Section = Literal["findings", "impression", "other"]
+# "title": of the report itself ("FINAL REPORT"), which says nothing of the text below it.
+Section = Literal["findings", "impression", "other", "title"]
 
 _FINDINGS = (
     "findings",
     "finding",
     "(?:chest|radiographic|radiological|imaging|preliminary|x-ray) findings",
-    "findings ?(?:and|&|/|-|,) ?impressions?",
+    "findings ?(?:and|&|/|-|,)? ?impressions?",
     "impressions? ?(?:and|&|/|-|,) ?findings",
+    "findings ?(?:and|&|/) ?recommendations?",
+    "(?:techniques?|comparisons?) ?(?:and|&|/) ?findings",
     "provisional findings impression(?: \\(pfi\\))?",
+    "pfi(?: report)?",
     "observations?",
+    "results?",
+    # As typed in MIMIC-CXR.
+    "fidnings|findnings|findinds|findigns|findngs|finidngs|finding s",
 )
 _IMPRESSION = (
-    "(?:final |radiological |radiographic )?impressions?",
+    "(?:final |radiological |radiographic |preliminary )?impressions?",
+    "impressions? ?(?:and|&|/) ?(?:recommendations?|plan)",
     "conclusions?",
     "opinion",
     "summary",
     "interpretation",
     "(?:overall )?assessment",
     "imp",
+    "impresions?|impressons?|impessions?|imprressions?|impresssions?|impressoins?",
 )
 _OTHER = (
-    "(?:clinical |study )?indications?(?: for (?:exam|examination|study))?",
-    "reason for (?:the )?(?:exam|examination|study|referral)",
-    "(?:clinical |patient |brief |past medical |medical )?history",
-    "clinical (?:information|details|data|question|background)",
+    "(?:clinical |study )?indications?(?: for (?:exam|examination|study))?(?: ?(?:/|and|&) ?history)?",
+    "reason(?: for (?:this |the )?(?:exam|examination|study|referral|indication))?",
+    "(?:clinical |patient |brief |past medical |medical )?history(?: ?(?:/|and|&) ?indications?)?",
+    "clinical (?:information|info|details|data|question|background|impression)",
+    "(?:underlying |admitting )(?:medical condition|diagnosis)",
     "techniques?",
     "procedures?",
-    "comparisons?(?: (?:studies|study|exams?))?",
+    "comparisons?(?: (?:studies|study|exams?|examinations?|films?|reports?|radiographs?))?",
+    "(?:prior|previous|reference) (?:studies|study|exams?|examinations?|films?|radiographs?)",
     "(?:wet|preliminary) (?:read|reading|report)",
-    "recommendations?",
+    "wet read version[^\\n]{0,60}",  # MIMIC-CXR: "WET READ VERSION #1 ___ 3:41 PM", alone on its line
+    "recommendations?(?: ?\\(s\\))?",
     "notifications?",
     "communication",
     "(?:final )?addendum",
     "(?:type of )?(?:exam|examination|study)(?: type)?",
-    "final report",
+    "examinations|exams",
+    "dose|contrast",
 )
-_NAMES: dict[Section, tuple[str, ...]] = {"findings": _FINDINGS, "impression": _IMPRESSION, "other": _OTHER}
+_TITLE = ("(?:final |radiographic |radiology )?report",)
+_NAMES: dict[Section, tuple[str, ...]] = {
+    "findings": _FINDINGS,
+    "impression": _IMPRESSION,
+    "other": _OTHER,
+    "title": _TITLE,
+}
 _ALL = "|".join(f"(?P<{section}>{'|'.join(names)})" for section, names in _NAMES.items())
 
 # At a line's start: any case before a colon; alone on its line; capitals before a dash or before a capitalized word.
@@ -56,13 +75,15 @@ _AT_LINE_START = re.compile(
 _IN_LINE = re.compile(rf" (?=[A-Z])(?i:{_ALL}) ?:")
 _SENTENCE_ENDS = ".!?;:_)]"
 _CAPITALS = re.compile(rf"(?i:{_ALL})")
-_VIEW = re.compile(r"^ ?(?P<words>[A-Z][A-Z0-9 ,/&()-]{1,80}): ?", re.MULTILINE)
+_VIEW = re.compile(r"^ ?(?P<words>[A-Z][A-Z0-9 ,/&()_.:-]{1,80}):(?!\d) ?", re.MULTILINE)
 _VIEW_NOUNS = frozenset(("chest", "radiograph", "radiographs", "view", "views", "x-ray", "film", "cxr"))
 _VIEW_ADJECTIVES = (
     "a ap pa lateral lat frontal portable single one two three upright supine erect semi-upright semi-erect semierect "
-    "semiupright bedside of the and with in projection projections image images 1 2 3 study decubitus left right"
+    "semiupright bedside of the and with in projection projections image images 1 2 3 study decubitus left right "
+    "on at am pm a.m. p.m. a.m p.m"
 )
 _VIEW_WORDS = _VIEW_NOUNS.union(_VIEW_ADJECTIVES.split())
+_TIME = re.compile(r"[0-9:_.]+")  # "AP CHEST, 10:12 A.M., ___:": a time, or a date as MIMIC-CXR blanks it
 
 
 @dataclass(frozen=True)
@@ -128,4 +149,5 @@ def _section(match: re.Match[str] | None) -> Section | None:
 
 def _is_view(words: str) -> bool:
     parts = re.split(r"[ ,/&()]+", words.lower().strip("() "))
-    return bool(_VIEW_NOUNS & set(parts)) and _VIEW_WORDS.issuperset(filter(None, parts))
+    others = {part for part in parts if part} - _VIEW_WORDS
+    return bool(_VIEW_NOUNS & set(parts)) and all(map(_TIME.fullmatch, others))

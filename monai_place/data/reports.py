@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monai_place.data.headings import Section, find_headings
+from monai_place.data.headings import find_headings
 from monai_place.data.sentences import split_sentences
 
 __all__ = ["ReportSections", "clean_text", "report_sentences", "split_sections", "split_sentences"]
@@ -85,9 +85,9 @@ def clean_text(text: str) -> str:
 def split_sections(text: str) -> ReportSections:
     r"""Split a cleaned report at its headings; the headings themselves are left out.
 
-    A report without any heading is all findings. Where there are headings but none for findings, paragraphs of prose
-    that follow no heading, or follow the paragraph of an indication and the like, are the findings: so write many
-    archives.
+    A report without any heading is all findings. Where there are headings but no text under one for findings,
+    paragraphs of prose that follow no heading or a title ("FINAL REPORT"), or follow the paragraph of an indication
+    and the like, are the findings: so write many archives.
 
     Args:
         text: a report after `clean_text`.
@@ -99,18 +99,21 @@ def split_sections(text: str) -> ReportSections:
     headings = find_headings(text)
     if not headings:
         return ReportSections(findings=text.strip())
-    parts: dict[Section, list[str]] = {"findings": [], "impression": [], "other": []}
+    parts: dict[str, list[str]] = {"findings": [], "impression": [], "other": []}
     unlabelled = _paragraphs(text[: headings[0].start])
     ends = [*(heading.start for heading in headings[1:]), len(text)]
     for heading, end in zip(headings, ends, strict=True):
         body = text[heading.end : end].strip()
-        if heading.section == "other":
+        if heading.section == "title":
+            unlabelled += _paragraphs(body)
+        elif heading.section == "other":
             first, *rest = _paragraphs(body) or [""]
             parts["other"].append(first)
             unlabelled += rest
         else:
             parts[heading.section].append(body)
-    named = any(heading.section == "findings" for heading in headings)
+    # A view's heading may hold a blanked date alone ("CHEST, TWO VIEWS: ___"), while the findings have no heading.
+    named = any(character.isalnum() for body in parts["findings"] for character in body)
     for paragraph in unlabelled:
         parts["findings" if not named and _is_prose(paragraph) else "other"].append(paragraph)
     return ReportSections(**{name: "\n\n".join(filter(None, bodies)) for name, bodies in parts.items()})

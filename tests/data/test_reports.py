@@ -183,3 +183,50 @@ def test_thirty_real_notes_have_the_sentence_counts_that_a_reader_found(clinical
     expected = json.loads(COUNTS.read_text(encoding="utf-8"))
     assert len(expected) == 30
     assert {name: len(report_sentences(note)) for name, note in clinical_notes if name in expected} == expected
+
+
+MIMIC_HEAD = "                                 FINAL REPORT\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "findings", "impression", "other"),
+    [
+        pytest.param(
+            " EXAMINATION:  CHEST (PA AND LAT)\n \n INDICATION:  ___F with cough  // eval\n \n COMPARISON:  None.\n \n"
+            " FINDINGS: \n \n Lungs are clear.  No effusion.\n \n IMPRESSION: \n \n No acute process.\n",
+            "Lungs are clear. No effusion.",
+            "No acute process.",
+            "CHEST (PA AND LAT)\n\n___F with cough // eval\n\nNone.",
+            id="all headings",
+        ),
+        pytest.param(
+            " CHEST RADIOGRAPH\n\n INDICATION:  Chest pain.\n\n COMPARISON:  ___.\n\n As compared to the previous"
+            " radiograph, there is\n no relevant change.  No effusion.\n",
+            "As compared to the previous radiograph, there is\nno relevant change. No effusion.",
+            "",
+            "Chest pain.\n\n___.\n\nCHEST RADIOGRAPH",
+            id="no heading of findings",
+        ),
+        pytest.param(
+            " CHEST, TWO VIEWS: ___\n\n HISTORY:  Fever.\n\n The heart is of normal size.\n\n IMPRESSION:  Normal.",
+            "___\n\nThe heart is of normal size.",
+            "Normal.",
+            "Fever.",
+            id="a view with a date alone",
+        ),
+        pytest.param(
+            " AP CHEST, 8:03 A.M., ___\n\n HISTORY:  Intubated.\n\n IMPRESSION:  AP chest compared to ___:\n\n"
+            " Lungs are low in volume, no pneumothorax.",
+            "",
+            "AP chest compared to ___:\n\nLungs are low in volume, no pneumothorax.",
+            "Intubated.\n\nAP CHEST, 8:03 A.M., ___",
+            id="impression alone",
+        ),
+        pytest.param(
+            " Portable chest shows clear lungs.", "Portable chest shows clear lungs.", "", "", id="prose alone"
+        ),
+        pytest.param(" INDICATION:  Line placement.\n", "", "", "Line placement.", id="neither"),
+    ],
+)
+def test_reports_of_the_shape_of_mimic_cxr(text, findings, impression, other):
+    assert split_sections(clean_text(MIMIC_HEAD + text)) == ReportSections(findings, impression, other)
