@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -29,7 +29,7 @@ from monai_place.data.parallel import map_ordered
 from monai_place.data.paths import PathGuard
 from monai_place.data.radiograph import RadiographError, read_radiograph
 from monai_place.data.sizes import radiograph_size
-from monai_place.data.sources.draft import PrepareReport, Size, SourceDraft
+from monai_place.data.sources.draft import PrepareReport, RecordCompletion, Size, SourceDraft
 from monai_place.data.sources.masks import MaskDrawing
 
 __all__ = ["DATALIST_NAME", "assemble", "safe_name"]
@@ -48,6 +48,7 @@ class _Task:
     split: str
     record: dict[str, Any]
     drawing: MaskDrawing | None
+    finding_drawings: Sequence[MaskDrawing]
     frame: Size | None
 
 
@@ -57,6 +58,7 @@ class _Chunk:
     source: str
     output: str
     copy: bool
+    complete: RecordCompletion | None
 
 
 @dataclass
@@ -146,22 +148,24 @@ def _tasks(draft: SourceDraft, limit: int | None) -> Iterator[_Task]:
     for split in SPLITS:
         for record in islice(draft.splits.get(split, ()), limit):
             name = record["id"]
-            yield _Task(split, record, draft.masks.get(name), draft.frames.get(name))
+            drawings = draft.finding_masks.get(name, ())
+            yield _Task(split, record, draft.masks.get(name), drawings, draft.frames.get(name))
 
 
 def _chunks(tasks: list[_Task], draft: SourceDraft, source: Path, output: Path) -> Iterator[_Chunk]:
     for start in range(0, len(tasks), _CHUNK):
-        yield _Chunk(tuple(tasks[start : start + _CHUNK]), str(source), str(output), draft.copy)
+        part = tuple(tasks[start : start + _CHUNK])
+        yield _Chunk(part, str(source), str(output), draft.copy, draft.complete)
 
 
 def _finish_chunk(chunk: _Chunk) -> list[_Result]:
     guard = PathGuard(chunk.source)
-    return [_finish(task, guard, Path(chunk.output), copy=chunk.copy) for task in chunk.tasks]
+    return [_finish(task, guard, chunk) for task in chunk.tasks]
 
 
-def _finish(task: _Task, guard: PathGuard, output: Path, *, copy: bool) -> _Result:
+def _finish(task: _Task, guard: PathGuard, chunk: _Chunk) -> _Result:
     """Look at the files of a record and complete it."""
-    record, result = dict(task.record), _Result(task.split, entry=task.record["id"])
+    record, result, output = dict(task.record), _Result(task.split, entry=task.record["id"]), Path(chunk.output)
     try:
         path = Path(guard.resolve(record["image"]))
     except ValueError:
@@ -171,20 +175,23 @@ def _finish(task: _Task, guard: PathGuard, output: Path, *, copy: bool) -> _Resu
         if not path.is_file():
             result.reason = "image file missing"
             return result
-        size = _size(path, task, needed=copy)
+        size = _size(path, task, needed=chunk.copy)
     except RadiographError as error:
         logger.warning("left out: %s", error)
         result.reason = "image file unreadable"
         return result
-    if copy:
+    result.reason = (chunk.complete(record) if chunk.complete is not None else None) or ""
+    if result.reason:
+        return result
+    if chunk.copy:
         # Only the name: a set that is copied must have unique names.
         record["image"] = f"images/{path.name}"
         with atomic_path(output / record["image"]) as temporary:
             shutil.copyfile(path, temporary)
     if size is not None and record.get("boxes") is not None:
         _fit_boxes(record, size, task.frame, result.notes)
-    if size is not None and task.drawing is not None:
-        _draw(record, task.drawing, size, output, result)
+    if size is not None:
+        _draw_all(record, task, size, output, result)
     result.record = _ordered(record)
     return result
 
@@ -193,7 +200,8 @@ def _size(path: Path, task: _Task, *, needed: bool) -> Size | None:
     if needed:  # a file that is copied is decoded once: a broken one is no use to anybody
         height, width = read_radiograph(path)[0].shape
         return height, width
-    return radiograph_size(path) if task.drawing is not None or task.record.get("boxes") else None
+    drawn = task.drawing is not None or len(task.finding_drawings) > 0
+    return radiograph_size(path) if drawn or task.record.get("boxes") else None
 
 
 def _fit_boxes(record: dict[str, Any], size: Size, frame: Size | None, notes: list[str]) -> None:
@@ -218,21 +226,36 @@ def _fit_boxes(record: dict[str, Any], size: Size, frame: Size | None, notes: li
     notes += ["records with boxes"] if boxes else []
 
 
-def _draw(record: dict[str, Any], drawing: MaskDrawing, size: Size, output: Path, result: _Result) -> None:
+def _draw_all(record: dict[str, Any], task: _Task, size: Size, output: Path, result: _Result) -> None:
+    """Draw the mask of a record and those of its findings, whose boxes come to pixels of the image as well."""
+    stem = Path(safe_name(record["id"])).stem
+    if task.drawing is not None and _draw(record, task.drawing, size, output, stem, result):
+        result.notes.append("records with a mask")
+    if not task.finding_drawings:
+        return
+    record["findings"] = [dict(finding) for finding in record["findings"]]
+    for number, (finding, drawing) in enumerate(zip(record["findings"], task.finding_drawings, strict=True), 1):
+        _fit_boxes(fitted := {"boxes": [finding["box"]] if finding.get("box") else []}, size, task.frame, [])
+        finding["box"] = fitted["boxes"][0] if fitted["boxes"] else None
+        if _draw(finding, drawing, size, output, f"{stem}_{number}", result):
+            result.notes.append("findings with a mask")
+
+
+def _draw(target: dict[str, Any], drawing: MaskDrawing, size: Size, output: Path, stem: str, result: _Result) -> bool:
     from PIL import Image
 
     try:
         pixels = drawing.draw(*size)
     except ValueError as error:  # RadiographError among them: the record stays, without its mask
-        logger.warning("mask of %s left out: %s", record["id"], error)
+        logger.warning("mask of %s left out: %s", result.entry, error)
         result.notes.append("masks left out: not readable")
-        return
+        return False
     if (drawing.size or size) != size:
         result.notes.append("masks resized to their image")
-    record["mask"] = f"masks/{Path(safe_name(record['id'])).stem}.png"
-    with atomic_path(output / record["mask"]) as temporary:
+    target["mask"] = f"masks/{stem}.png"
+    with atomic_path(output / target["mask"]) as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")
-    result.notes.append("records with a mask")
+    return True
 
 
 def _write_left_out(report: PrepareReport, path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from monai_place.data.sources.masks import MaskDrawing
 
-__all__ = ["PrepareReport", "Size", "SourceDraft"]
+__all__ = ["PrepareReport", "RecordCompletion", "Size", "SourceDraft"]
 
 Size = tuple[int, int]  # height, width
 
@@ -32,15 +32,16 @@ class PrepareReport:
     notes: Counter[str] = field(default_factory=Counter)
     entries: list[tuple[str, str]] = field(default_factory=list)
 
-    def leave_out(self, entry: str, reason: str) -> None:
+    def leave_out(self, entry: str, reason: str, detail: str = "") -> None:
         """Count something that does not come into the datalist, and remember which it was.
 
         Args:
             entry: an id or a file's name; never a name or a number of a patient.
             reason: the same words for the same reason, since they are counted.
+            detail: what is wrong with this one in particular; listed, and not counted.
         """
         self.left_out[reason] += 1
-        self.entries.append((entry, reason))
+        self.entries.append((entry, f"{reason}: {detail}" if detail else reason))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as plain JSON values; the datalist by its name."""
@@ -58,6 +59,33 @@ class PrepareReport:
         return "\n".join(lines)
 
 
+class RecordCompletion(Protocol):
+    """Completes a record from files of its own, such as its report's; picklable, since workers do it.
+
+    So a limit holds for these files as well: a hundred records of a large archive open a hundred reports.
+    """
+
+    def __call__(self, record: dict[str, Any]) -> str | None:
+        """Change the record in place; return the reason where it must be left out.
+
+        Args:
+            record: whose image is there.
+        """
+
+
+@dataclass(frozen=True)
+class Linkage:
+    """Which file each id stands for: what leads from opaque ids back to people.
+
+    Args:
+        path: the file to write, readable by its owner alone.
+        rows: (id, path of the file relative to the source).
+    """
+
+    path: Path
+    rows: list[tuple[str, str]]
+
+
 @dataclass
 class SourceDraft:
     """The records of a data set before its files are looked at.
@@ -70,10 +98,12 @@ class SourceDraft:
         splits: records by split, as a datalist has them, but for: `image` is relative to the source folder; `boxes` may
             reach beyond the image, and are clipped; `mask` is not there, see `masks`.
         masks: how the mask of a record is drawn, by its id.
+        finding_masks: how the masks of a record's `findings` are drawn, one each, by its id.
         frames: (height, width) of the picture that the boxes of a record were drawn on, by its id, where that need not
             be the image file's.
         extra: more top-level keys of the datalist, such as `mask_classes`.
         copy: copy the images beside the datalist, decoding each once, in place of pointing to where they lie.
+        complete: completes each record that is kept.
     """
 
     name: str
@@ -82,6 +112,11 @@ class SourceDraft:
     classes: list[str]
     splits: dict[str, list[dict[str, Any]]]
     masks: dict[str, MaskDrawing] = field(default_factory=dict)
+    finding_masks: dict[str, list[MaskDrawing]] = field(default_factory=dict)
     frames: dict[str, Size] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     copy: bool = False
+    decode: bool = False
+    opaque: bool = False
+    linkage: Linkage | None = None
+    complete: RecordCompletion | None = None

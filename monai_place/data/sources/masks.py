@@ -81,8 +81,9 @@ class FilledBoxes:
     """Boxes filled, as MGCA makes segmentation masks of RSNA's boxes.
 
     Args:
-        boxes: (x0, y0, x1, y1) in pixels of the image.
+        boxes: (x0, y0, x1, y1) in pixels of the image, or of a picture of another `size`.
         value: that the mask has there.
+        size: (height, width) of the picture that the boxes were drawn on; None where that is the image.
 
     Example:
         >>> FilledBoxes(((1, 0, 3, 2),)).draw(3, 4).tolist()
@@ -91,13 +92,15 @@ class FilledBoxes:
 
     boxes: tuple[tuple[float, float, float, float], ...]
     value: int = 1
-    size: None = None
+    size: tuple[int, int] | None = None
 
     def draw(self, height: int, width: int) -> IndexMask:
         """Fill each box, its edges rounded to whole pixels; what lies outside the image is cut."""
         mask = np.zeros((height, width), dtype=np.uint8)
+        drawn_height, drawn_width = self.size or (height, width)
+        scale = (width / drawn_width, height / drawn_height) * 2
         for box in self.boxes:
-            x0, y0, x1, y1 = (max(0, round(value)) for value in box)
+            x0, y0, x1, y1 = (max(0, round(value * by)) for value, by in zip(box, scale, strict=True))
             mask[y0:y1, x0:x1] = self.value
         return mask
 
