@@ -32,10 +32,12 @@ class Picture:
     Args:
         pixels: (H, W) float32 in [0, 1], row 0 on top.
         spacing_mm: (row, column) distance of pixel centers, or None where the file does not say.
+        whole_size: (height, width) of the picture in the file, where fewer pixels of it were decoded.
     """
 
     pixels: npt.NDArray[np.float32]
     spacing_mm: tuple[float, float] | None = None
+    whole_size: tuple[int, int] | None = None
 
 
 def check_size(height: int, width: int) -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from monai_place.data.pixels import MAX_PIXELS
 from monai_place.data.radiograph import _kind, read_radiograph
+from monai_place.data.raster import ORIENTATION, TURNED
 
 __all__ = ["radiograph_size"]
 
-TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
-ORIENTATION = 0x0112
 PNG_SIGNATURE_BYTES = 8
 
 
