@@ -64,6 +64,12 @@ SOURCES: dict[str, SourceInfo] = {
             "by image, some non-commercial; see the collection's metadata.csv",
             "monai_place.data.sources.covid19_cxr:read_covid19_cxr",
         ),
+        SourceInfo(
+            "rsna",
+            "RSNA Pneumonia Detection Challenge 2018 (Kaggle, stage 2)",
+            "rules of the competition; attribution to RSNA and the NIH",
+            "monai_place.data.sources.rsna:read_rsna",
+        ),
     )
 }
 

@@ -285,7 +285,7 @@ def test_progress_is_told_for_each_chosen_row(source: Path, tmp_path: Path) -> N
 
 
 def test_an_unknown_data_set_or_option_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"unknown data set 'covid'; known: \['covid19-cxr'\]"):
+    with pytest.raises(ValueError, match=r"unknown data set 'covid'; known: \[.*'covid19-cxr'"):
         prepare_source("covid", tmp_path, tmp_path / "out")
     with pytest.raises(ValueError, match=r"unknown options \['view'\] for 'covid19-cxr'; known: \['classes',"):
         prepare_source("covid19-cxr", tmp_path, tmp_path / "out", view="PA")
