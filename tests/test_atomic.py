@@ -188,3 +188,16 @@ def test_two_writers_of_one_file_leave_the_whole_of_one(tmp_path: Path) -> None:
         thread.join()
     assert target.read_bytes() in {b"a" * 100_000, b"b" * 100_000}
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX")
+def test_a_private_file_is_its_owners_alone_also_where_an_open_one_was(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("old")
+    path.chmod(0o644)
+    with atomic_path(path, mode=0o600) as temporary:
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+        temporary.write_text("new")
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o600)
+    write_text_atomic(path, "newer", mode=0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -1,6 +1,6 @@
 """From a data set's draft to its datalist: files looked for, boxes fitted, masks drawn, everything else counted.
 
-What is written into the output folder: `masks/` (drawn ones), `images/` (only where the draft asks for copies),
+What is written into the output folder: `masks/` (drawn ones), `images/` (only where the draft asks for them),
 `left_out.csv` (what is not in the datalist, and why), and last of all `datalist.json`, so that it never names a file
 that is not there.
 """
@@ -14,17 +14,20 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from monai_place.atomic import atomic_path, write_text_atomic
 from monai_place.data.datalist import SPLITS, Datalist, write_datalist
+from monai_place.data.grey_files import write_grey
 from monai_place.data.parallel import map_ordered
 from monai_place.data.paths import PathGuard
 from monai_place.data.radiograph import RadiographError, read_radiograph
@@ -58,6 +61,8 @@ class _Chunk:
     source: str
     output: str
     copy: bool
+    decode: bool
+    opaque: bool
     complete: RecordCompletion | None
 
 
@@ -69,6 +74,7 @@ class _Result:
     record: dict[str, Any] | None = None
     entry: str = ""
     reason: str = ""
+    detail: str = ""
     notes: list[str] = field(default_factory=list)
 
 
@@ -84,7 +90,8 @@ def assemble(
 ) -> Path:
     """Write the datalist of a draft.
 
-    Without copies an image is looked for, and opened only where a mask or boxes need its size; `verify` decodes all.
+    Unless the draft asks for more, an image is looked for, and opened only where a mask or boxes need its size;
+    `verify` decodes all.
 
     Args:
         draft: of a source.
@@ -103,11 +110,7 @@ def assemble(
     """
     source, output = Path(source), Path(output)
     report = PrepareReport() if report is None else report
-    if source.resolve() == output.resolve():
-        raise ValueError("output must be another folder than source, which is only read")
-    for name, value in (("limit", limit), ("workers", workers)):
-        if value is not None and value < (1 if name == "limit" else 0):
-            raise ValueError(f"{name} must be {'at least 1' if name == 'limit' else '0 or more'}, got {value}")
+    _check_arguments(draft, source, output, limit, workers)
     output.mkdir(parents=True, exist_ok=True)
     tasks = list(_tasks(draft, limit))
     splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
@@ -118,7 +121,7 @@ def assemble(
                 done += 1
                 report.notes.update(result.notes)
                 if result.record is None:
-                    report.leave_out(result.entry, result.reason)
+                    report.leave_out(result.entry, result.reason, result.detail)
                 else:
                     splits[result.split].append(result.record)
                 if progress is not None:
@@ -126,7 +129,9 @@ def assemble(
     report.splits = {split: len(splits[split]) for split in SPLITS}
     if not any(report.splits.values()):
         raise ValueError(f"{draft.name}: no usable record; left out: {dict(report.left_out)}")
-    _write_left_out(report, output / LEFT_OUT_NAME)
+    write_text_atomic(output / LEFT_OUT_NAME, _csv([("entry", "reason"), *report.entries]))
+    if draft.linkage is not None:
+        write_text_atomic(draft.linkage.path, _csv([("id", "file"), *draft.linkage.rows]), mode=0o600)
     report.datalist = output / DATALIST_NAME
     write_datalist(_datalist(draft, splits, source, output), report.datalist)
     logger.info("%s: %s", draft.name, report.to_dict())
@@ -144,6 +149,16 @@ def safe_name(record_id: str) -> str:
     return name if name == record_id else f"{name}-{hashlib.sha256(record_id.encode()).hexdigest()[:8]}"
 
 
+def _check_arguments(draft: SourceDraft, source: Path, output: Path, limit: int | None, workers: int) -> None:
+    if source.resolve() == output.resolve():
+        raise ValueError("output must be another folder than source, which is only read")
+    if draft.linkage is not None and draft.linkage.path.resolve().is_relative_to(output.resolve()):
+        raise ValueError("linkage must lie outside the output folder: it leads from the ids in there back to people")
+    for name, value in (("limit", limit), ("workers", workers)):
+        if value is not None and value < (1 if name == "limit" else 0):
+            raise ValueError(f"{name} must be {'at least 1' if name == 'limit' else '0 or more'}, got {value}")
+
+
 def _tasks(draft: SourceDraft, limit: int | None) -> Iterator[_Task]:
     for split in SPLITS:
         for record in islice(draft.splits.get(split, ()), limit):
@@ -155,7 +170,7 @@ def _tasks(draft: SourceDraft, limit: int | None) -> Iterator[_Task]:
 def _chunks(tasks: list[_Task], draft: SourceDraft, source: Path, output: Path) -> Iterator[_Chunk]:
     for start in range(0, len(tasks), _CHUNK):
         part = tuple(tasks[start : start + _CHUNK])
-        yield _Chunk(part, str(source), str(output), draft.copy, draft.complete)
+        yield _Chunk(part, str(source), str(output), draft.copy, draft.decode, draft.opaque, draft.complete)
 
 
 def _finish_chunk(chunk: _Chunk) -> list[_Result]:
@@ -175,10 +190,11 @@ def _finish(task: _Task, guard: PathGuard, chunk: _Chunk) -> _Result:
         if not path.is_file():
             result.reason = "image file missing"
             return result
-        size = _size(path, task, needed=chunk.copy)
+        size, pixels = _look(path, record, task, chunk)
     except RadiographError as error:
         logger.warning("left out: %s", error)
-        result.reason = "image file unreadable"
+        name = safe_name(result.entry) if chunk.opaque else path.name
+        result.reason, result.detail = "image file unreadable", str(error).removeprefix(f"{name}: ")
         return result
     result.reason = (chunk.complete(record) if chunk.complete is not None else None) or ""
     if result.reason:
@@ -188,20 +204,45 @@ def _finish(task: _Task, guard: PathGuard, chunk: _Chunk) -> _Result:
         record["image"] = f"images/{path.name}"
         with atomic_path(output / record["image"]) as temporary:
             shutil.copyfile(path, temporary)
+    elif chunk.opaque and pixels is not None:
+        record["image"] = f"images/{safe_name(record['id'])}.png"
+        write_grey(output / record["image"], pixels, depth=16)
     if size is not None and record.get("boxes") is not None:
         _fit_boxes(record, size, task.frame, result.notes)
     if size is not None:
-        _draw_all(record, task, size, output, result)
+        _draw_all(record, task, size, chunk, result)
     result.record = _ordered(record)
     return result
 
 
-def _size(path: Path, task: _Task, *, needed: bool) -> Size | None:
-    if needed:  # a file that is copied is decoded once: a broken one is no use to anybody
-        height, width = read_radiograph(path)[0].shape
-        return height, width
-    drawn = task.drawing is not None or len(task.finding_drawings) > 0
-    return radiograph_size(path) if drawn or task.record.get("boxes") else None
+def _look(
+    path: Path, record: dict[str, Any], task: _Task, chunk: _Chunk
+) -> tuple[Size | None, npt.NDArray[np.float32] | None]:
+    """Return the size of an image and its pixels, as far as they are needed."""
+    if chunk.opaque:
+        with _nameless(path, task.record["id"]) as alias:
+            pixels, meta = read_radiograph(alias)
+        if meta["pixel_spacing_mm"] is not None:  # the header, which says it, does not come along
+            record["pixel_spacing_mm"] = list(meta["pixel_spacing_mm"])
+    elif chunk.copy or chunk.decode:  # decoded once: a broken file is no use to anybody
+        pixels = read_radiograph(path)[0]
+    else:
+        sized = task.drawing is not None or len(task.finding_drawings) > 0 or task.record.get("boxes")
+        return (radiograph_size(path) if sized else None), None
+    height, width = pixels.shape
+    return (height, width), pixels
+
+
+@contextmanager
+def _nameless(path: Path, name: str) -> Iterator[Path]:
+    """Yield a file under another name, so that no message of a reader can have its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        alias = Path(folder) / safe_name(name)
+        try:
+            alias.symlink_to(path)
+        except OSError:  # Windows lets few users make links
+            shutil.copyfile(path, alias)
+        yield alias
 
 
 def _fit_boxes(record: dict[str, Any], size: Size, frame: Size | None, notes: list[str]) -> None:
@@ -226,10 +267,10 @@ def _fit_boxes(record: dict[str, Any], size: Size, frame: Size | None, notes: li
     notes += ["records with boxes"] if boxes else []
 
 
-def _draw_all(record: dict[str, Any], task: _Task, size: Size, output: Path, result: _Result) -> None:
+def _draw_all(record: dict[str, Any], task: _Task, size: Size, chunk: _Chunk, result: _Result) -> None:
     """Draw the mask of a record and those of its findings, whose boxes come to pixels of the image as well."""
     stem = Path(safe_name(record["id"])).stem
-    if task.drawing is not None and _draw(record, task.drawing, size, output, stem, result):
+    if task.drawing is not None and _draw(record, task.drawing, size, chunk, stem, result):
         result.notes.append("records with a mask")
     if not task.finding_drawings:
         return
@@ -237,41 +278,40 @@ def _draw_all(record: dict[str, Any], task: _Task, size: Size, output: Path, res
     for number, (finding, drawing) in enumerate(zip(record["findings"], task.finding_drawings, strict=True), 1):
         _fit_boxes(fitted := {"boxes": [finding["box"]] if finding.get("box") else []}, size, task.frame, [])
         finding["box"] = fitted["boxes"][0] if fitted["boxes"] else None
-        if _draw(finding, drawing, size, output, f"{stem}_{number}", result):
+        if _draw(finding, drawing, size, chunk, f"{stem}_{number}", result):
             result.notes.append("findings with a mask")
 
 
-def _draw(target: dict[str, Any], drawing: MaskDrawing, size: Size, output: Path, stem: str, result: _Result) -> bool:
+def _draw(target: dict[str, Any], drawing: MaskDrawing, size: Size, chunk: _Chunk, stem: str, result: _Result) -> bool:
     from PIL import Image
 
     try:
         pixels = drawing.draw(*size)
     except ValueError as error:  # RadiographError among them: the record stays, without its mask
-        logger.warning("mask of %s left out: %s", result.entry, error)
+        logger.warning("mask of %s left out: %s", result.entry, "not readable" if chunk.opaque else error)
         result.notes.append("masks left out: not readable")
         return False
     if (drawing.size or size) != size:
         result.notes.append("masks resized to their image")
     target["mask"] = f"masks/{stem}.png"
-    with atomic_path(output / target["mask"]) as temporary:
+    with atomic_path(Path(chunk.output) / target["mask"]) as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")
     return True
 
 
-def _write_left_out(report: PrepareReport, path: Path) -> None:
+def _csv(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(("entry", "reason"))
-    for entry, reason in report.entries:
+    for row in rows:
         # A spreadsheet takes a cell that begins so for a formula.
-        table.writerow((f"'{entry}" if entry[:1] in tuple("=+-@") else entry, reason))
-    write_text_atomic(path, text.getvalue())
+        table.writerow([f"'{cell}" if cell[:1] in tuple("=+-@") else cell for cell in row])
+    return text.getvalue()
 
 
 def _datalist(draft: SourceDraft, splits: dict[str, list[dict[str, Any]]], source: Path, output: Path) -> Datalist:
     root = "."
     extra = dict(draft.extra)
-    if not draft.copy:
+    if not draft.copy and not draft.opaque:
         try:
             root = Path(os.path.relpath(source.resolve(), output.resolve())).as_posix()
         except ValueError:  # another drive

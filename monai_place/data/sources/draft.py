@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from monai_place.data.sources.masks import MaskDrawing
 
-__all__ = ["PrepareReport", "RecordCompletion", "Size", "SourceDraft"]
+__all__ = ["Linkage", "PrepareReport", "RecordCompletion", "Size", "SourceDraft"]
 
 Size = tuple[int, int]  # height, width
 
@@ -103,6 +103,10 @@ class SourceDraft:
             be the image file's.
         extra: more top-level keys of the datalist, such as `mask_classes`.
         copy: copy the images beside the datalist, decoding each once, in place of pointing to where they lie.
+        decode: decode each image once, though it stays where it lies: a broken one is left out.
+        opaque: the names and the headers of the files tell about people: each image is written anew beside the
+            datalist, as a 16 bit PNG file named after its record's id, and no message has another name.
+        linkage: written on the user's demand, never into the output folder.
         complete: completes each record that is kept.
     """
 
