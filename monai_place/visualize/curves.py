@@ -119,11 +119,14 @@ def plot_validation_curves(history: Sequence[Mapping[str, Any]], *, width: float
     return figure
 
 
-def plot_linear_probe(results: Mapping[str, Mapping[Any, Any]], *, width: float = 480) -> Figure:
+def plot_linear_probe(
+    results: Mapping[str, Mapping[Any, Any]], *, metric: str = "macro AUROC", width: float = 480
+) -> Figure:
     """Plot the linear probe over the share of training labels, one line a network, with intervals.
 
     Args:
         results: network -> share of labels (0 to 1) -> estimate; the first network is the pretrained one.
+        metric: what the estimates are.
         width: of the figure, in pixels.
 
     Raises:
@@ -134,7 +137,7 @@ def plot_linear_probe(results: Mapping[str, Mapping[Any, Any]], *, width: float 
         raise ValueError("results must hold at least one network with one share of labels, got none")
     figure = new_figure(width, 250)
     axes = figure.add_subplot()
-    style_axes(axes, x_label="share of training labels", y_label="macro AUROC")
+    style_axes(axes, x_label="share of training labels", y_label=metric)
     tick_sparsely(axes)
     for number, (name, line) in enumerate(results.items()):
         color = LIGHT[("blue", "muted", "orange", "teal")[number % 4]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monai_place.atomic import write_text_atomic
 from monai_place.visualize.inputs import RunReport
-from monai_place.visualize.theme import DARK, LIGHT, css_variables
+from monai_place.visualize.rendering import render_template
 
 __all__ = ["render_run_report", "write_run_report"]
 
@@ -32,19 +32,9 @@ def render_run_report(report: RunReport, *, show_text: bool = False) -> str:
         >>> "<h1>A run</h1>" in render_run_report(RunReport("A run"))
         True
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from monai_place.visualize.page import build_page
 
-    environment = Environment(
-        loader=PackageLoader("monai_place.visualize", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = build_page(report, show_text=show_text)
-    return environment.get_template("report.html").render(page, light=css_variables(LIGHT), dark=css_variables(DARK))
+    return render_template("report.html", **build_page(report, show_text=show_text))
 
 
 def write_run_report(path: str | os.PathLike[str], report: RunReport, *, show_text: bool = False) -> Path:
