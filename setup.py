@@ -53,6 +53,7 @@ EXTRAS = {
     "docs": ["sphinx>=8", "myst-parser>=4", "furo>=2024.8"],
     "dev": [
         "codespell>=2.4",
+        "hypothesis>=6.140",
         "import-linter>=2.3",
         "mypy>=1.18",
         "pandas-stubs>=2.3",

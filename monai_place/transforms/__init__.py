@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from monai_place.transforms.augment import RadiographPose, RandRadiographAffined, pose_matrix, warp_image
+from monai_place.transforms.augment import (
+    RadiographAffined,
+    RadiographPose,
+    RandRadiographAffined,
+    pose_matrix,
+    warp_image,
+)
 from monai_place.transforms.collate import StudyCollate, collate_studies
 from monai_place.transforms.geometry import FitGeometry, FitRadiographd, fit_geometry, fit_image, unfit_image
 from monai_place.transforms.images import image_transforms
 from monai_place.transforms.intensity import (
     IntensityChange,
     NormalizeRadiographd,
+    RadiographIntensityd,
     RandRadiographIntensityd,
     change_intensity,
 )
 from monai_place.transforms.load import LoadRadiographd
-from monai_place.transforms.text import RandSentencesd, SplitReportd, TokenizeReportd
+from monai_place.transforms.replay import ReplayableTransform, replay_transforms
+from monai_place.transforms.text import RandSentencesd, SelectSentencesd, SplitReportd, TokenizeReportd
 
 __all__ = [
     "FitGeometry",
@@ -21,10 +29,14 @@ __all__ = [
     "IntensityChange",
     "LoadRadiographd",
     "NormalizeRadiographd",
+    "RadiographAffined",
+    "RadiographIntensityd",
     "RadiographPose",
     "RandRadiographAffined",
     "RandRadiographIntensityd",
     "RandSentencesd",
+    "ReplayableTransform",
+    "SelectSentencesd",
     "SplitReportd",
     "StudyCollate",
     "TokenizeReportd",
@@ -34,6 +46,7 @@ __all__ = [
     "fit_image",
     "image_transforms",
     "pose_matrix",
+    "replay_transforms",
     "unfit_image",
     "warp_image",
 ]

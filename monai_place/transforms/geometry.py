@@ -19,7 +19,15 @@ from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import TraceKeys, ensure_tuple
 
 from monai_place.preprocess import ResizeRule
-from monai_place.transforms.tracking import move_boxes, plain, pushed, spatial_size, untracked
+from monai_place.transforms.tracking import (
+    check_image,
+    check_unit_range,
+    move_boxes,
+    plain,
+    pushed,
+    spatial_size,
+    untracked,
+)
 
 __all__ = ["FitGeometry", "FitRadiographd", "fit_geometry", "fit_image", "unfit_image"]
 
@@ -156,7 +164,7 @@ class FitRadiographd(MapTransform, InvertibleTransform):
     picture was cut away (`unfit_image` has another fill).
 
     Args:
-        keys: of images (C, H, W).
+        keys: of images (1, H, W), floating point in [0, 1].
         image_size: side of the square.
         resize_rule: `pad`, `crop` or `stretch`; see `fit_geometry`.
         mask_keys: of masks (C, H, W); a record without, or with null, is left as it is.
@@ -165,9 +173,13 @@ class FitRadiographd(MapTransform, InvertibleTransform):
         box_label_keys: of lists with one entry a box, which lose the entries of dropped boxes.
         allow_missing_keys: skip an image key that is missing.
 
+    Raises:
+        TypeError: an image is not floating point.
+        ValueError: an image has another shape, or values outside [0, 1].
+
     Shape:
-        - Input: (C, H, W)
-        - Output: (C, image_size, image_size)
+        - Input: (1, H, W)
+        - Output: (1, image_size, image_size)
 
     Example:
         >>> fit = FitRadiographd("image", 32, mask_keys="mask")
@@ -202,9 +214,13 @@ class FitRadiographd(MapTransform, InvertibleTransform):
         d = dict(data)
         first: FitGeometry | None = None
         for key, mode in self._present(d):
+            if mode == "bilinear":
+                check_image(d[key], key)
             geometry = fit_geometry(*spatial_size(d[key]), self.image_size, self.resize_rule)
             first = geometry if first is None else first
             fitted = fit_image(plain(d[key]).float(), geometry, mode=mode)
+            if mode == "bilinear":
+                check_unit_range(fitted, key)
             extra = {"geometry": asdict(geometry), "mode": mode}
             d[key] = pushed(self, d[key], fitted, affine=geometry.affine(), extra=extra)
         if first is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -12,22 +12,33 @@ from monai.config import KeysCollection
 from monai.transforms import InvertibleTransform, MapTransform, RandomizableTransform
 from monai.utils import TraceKeys
 
-from monai_place.transforms.tracking import plain, pushed, untracked
+from monai_place.transforms.replay import ReplayableTransform
+from monai_place.transforms.tracking import check_image, check_unit_range, plain, pushed, untracked
 
-__all__ = ["IntensityChange", "NormalizeRadiographd", "RandRadiographIntensityd", "change_intensity"]
+__all__ = [
+    "IntensityChange",
+    "NormalizeRadiographd",
+    "RadiographIntensityd",
+    "RandRadiographIntensityd",
+    "change_intensity",
+]
 
 
 class NormalizeRadiographd(MapTransform, InvertibleTransform):
     """Subtract the mean and divide by the standard deviation, both in units of [0, 1].
 
     Args:
-        keys: of images (C, H, W) in [0, 1].
+        keys: of images (1, H, W), floating point in [0, 1].
         mean: subtracted first.
         std: divides the result; positive.
         invertible: leave a note for the inverse. MONAI's `Invertd` inverts every noted transform of a chain on whatever
             it is given: a map of probabilities would come back times `std` plus `mean`. `image_transforms` says False
             for that reason; `denormalize` serves pictures.
         allow_missing_keys: skip a key that is missing.
+
+    Raises:
+        TypeError: an image is not floating point.
+        ValueError: an image has another shape, or values outside [0, 1].
 
     Example:
         >>> normalize = NormalizeRadiographd("image", 0.5, 0.25)
@@ -55,7 +66,10 @@ class NormalizeRadiographd(MapTransform, InvertibleTransform):
         """Normalize what lies under the keys."""
         d = dict(data)
         for key in self.key_iterator(d):
-            values = plain(d[key]).float().sub(self.mean).div_(self.std)
+            check_image(d[key], key)
+            values = plain(d[key]).float()
+            check_unit_range(values, key)
+            values = values.sub(self.mean).div_(self.std)
             if self.invertible:
                 d[key] = pushed(self, d[key], values, extra={"mean": self.mean, "std": self.std})
             else:
@@ -110,20 +124,67 @@ def change_intensity(image: torch.Tensor, change: IntensityChange) -> torch.Tens
     return values.clamp_(0.0, 1.0)
 
 
-class RandRadiographIntensityd(RandomizableTransform, MapTransform):
-    """Random exposure: gamma, contrast, brightness and noise, drawn anew for each record.
+class RadiographIntensityd(MapTransform):
+    """Change the exposure of a record as it is told; the twin of `RandRadiographIntensityd` without chance.
+
+    All images of a record get the same change, each key its own noise.
+
+    Args:
+        keys: of images (1, H, W), floating point in [0, 1].
+        change: what to do; a dictionary of its fields will do. None leaves the record as it is.
+        allow_missing_keys: skip a key that is missing.
+
+    Raises:
+        TypeError: an image is not floating point.
+        ValueError: an image has another shape, or values outside [0, 1].
+
+    Example:
+        >>> RadiographIntensityd("image", {"brightness": 0.5})({"image": torch.tensor([[[0.25, 0.75]]])})["image"]
+        tensor([[[0.7500, 1.0000]]])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        change: IntensityChange | Mapping[str, float] | None = None,
+        *,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        self.change = IntensityChange(**change) if isinstance(change, Mapping) else change  # type: ignore[arg-type]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Change what lies under the keys."""
+        return self._expose(data, self.change)
+
+    def _expose(self, data: Mapping[Hashable, Any], change: IntensityChange | None) -> dict[Hashable, Any]:
+        d = dict(data)
+        for index, key in enumerate(self.key_iterator(d)):
+            check_image(d[key], key)
+            if change is None:
+                continue
+            values = plain(d[key])
+            check_unit_range(values, key)
+            own = replace(change, noise_seed=change.noise_seed + index)
+            d[key] = untracked(d[key], change_intensity(values, own))
+        return d
+
+
+class RandRadiographIntensityd(RandomizableTransform, RadiographIntensityd, ReplayableTransform):
+    """Random exposure: gamma, contrast, brightness and noise, drawn anew for each record, by `RadiographIntensityd`.
 
     Put it after `FitRadiographd` and before `NormalizeRadiographd`: it works in [0, 1]. All images of a record get the
     same change, each key its own noise.
 
     Args:
-        keys: of images (C, H, W) in [0, 1].
+        keys: of images (1, H, W), floating point in [0, 1].
         prob: chance that a record is changed.
         gamma: range of the exponent, drawn evenly in its logarithm.
         contrast: range of the factor around 0.5.
         brightness: range of what is added.
         noise_std: range of the standard deviation of the noise.
         allow_missing_keys: skip a key that is missing.
+        log_key: see `ReplayableTransform`.
 
     Example:
         >>> change = RandRadiographIntensityd("image", prob=1.0).set_random_state(seed=0)
@@ -141,15 +202,17 @@ class RandRadiographIntensityd(RandomizableTransform, MapTransform):
         brightness: Sequence[float] = (-0.08, 0.08),
         noise_std: Sequence[float] = (0.0, 0.02),
         allow_missing_keys: bool = False,
+        log_key: Hashable | None = None,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
+        RadiographIntensityd.__init__(self, keys, IntensityChange(), allow_missing_keys=allow_missing_keys)
         RandomizableTransform.__init__(self, prob)
         ranges = {"gamma": gamma, "contrast": contrast, "brightness": brightness, "noise_std": noise_std}
         for name, (low, high) in ranges.items():
             if low > high or (name != "brightness" and low < 0) or (name == "gamma" and low <= 0):
                 raise ValueError(f"{name} must be a range (low, high) of allowed values, got {(low, high)}")
         self.ranges = {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
-        self.change = IntensityChange()
+        self.log_key = log_key
+        self.change: IntensityChange = IntensityChange()
 
     def randomize(self, data: Any = None) -> None:
         """Draw the change of the next record into `self.change`."""
@@ -167,11 +230,16 @@ class RandRadiographIntensityd(RandomizableTransform, MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Change what lies under the keys by a random exposure."""
-        d = dict(data)
         self.randomize()
-        if not self._do_transform:
-            return d
-        for index, key in enumerate(self.key_iterator(d)):
-            change = replace(self.change, noise_seed=self.change.noise_seed + index)
-            d[key] = untracked(d[key], change_intensity(plain(d[key]), change))
-        return d
+        return self.logged(self._expose(data, self.change if self._do_transform else None))
+
+    def parameters(self) -> dict[str, Any] | None:
+        """Return the change that was drawn last."""
+        return asdict(self.change) if self._do_transform else None
+
+    def replay(self, data: Mapping[Hashable, Any], parameters: Mapping[str, Any] | None) -> dict[Hashable, Any]:
+        """Change a record as was drawn before."""
+        self._do_transform = parameters is not None
+        if parameters is not None:
+            self.change = IntensityChange(**parameters)
+        return self.logged(self._expose(data, self.change if self._do_transform else None))

@@ -12,8 +12,9 @@ from monai.transforms import MapTransform, RandomizableTransform
 
 from monai_place.data.reports import report_sentences
 from monai_place.data.tokens import ReportTokenizer
+from monai_place.transforms.replay import ReplayableTransform
 
-__all__ = ["RandSentencesd", "SplitReportd", "TokenizeReportd"]
+__all__ = ["RandSentencesd", "SelectSentencesd", "SplitReportd", "TokenizeReportd"]
 
 
 class SplitReportd(MapTransform):
@@ -101,8 +102,40 @@ class TokenizeReportd(MapTransform):
         }
 
 
-class RandSentencesd(RandomizableTransform, MapTransform):
-    """Shuffle and drop sentences of a report at random, never all of them; for training only.
+class SelectSentencesd(MapTransform):
+    """Take sentences of a report in a given order; the twin of `RandSentencesd` without chance.
+
+    Args:
+        keys: the key that holds the list of sentences.
+        order: positions in that list, each at most once; None takes all as they are.
+
+    Raises:
+        ValueError: a position is not one of the list, or more than one key is given.
+
+    Example:
+        >>> SelectSentencesd(order=[2, 0])({"sentence_texts": ["a", "b", "c"]})["sentence_texts"]
+        ['c', 'a']
+    """
+
+    def __init__(self, keys: KeysCollection = "sentence_texts", order: Sequence[int] | None = None) -> None:
+        MapTransform.__init__(self, keys)
+        _check_single(self.keys)
+        self.order = None if order is None else list(order)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the record with the list replaced."""
+        return self._select(data, self.order)
+
+    def _select(self, data: Mapping[Hashable, Any], order: Sequence[int] | None) -> dict[Hashable, Any]:
+        sentences = data[self.keys[0]]
+        chosen = range(len(sentences)) if order is None else order
+        if len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(len(sentences))):
+            raise ValueError(f"order {list(chosen)} is not of the {len(sentences)} sentences in {self.keys[0]!r}")
+        return {**data, self.keys[0]: [sentences[index] for index in chosen]}
+
+
+class RandSentencesd(RandomizableTransform, SelectSentencesd, ReplayableTransform):
+    """Shuffle and drop sentences of a report at random, never all of them, by `SelectSentencesd`; for training only.
 
     Put it between `SplitReportd` and `TokenizeReportd`. The order drawn last is `order`: positions in the old list.
 
@@ -110,22 +143,28 @@ class RandSentencesd(RandomizableTransform, MapTransform):
         keys: the key that holds the list of sentences.
         drop_prob: probability that a sentence is dropped.
         shuffle_prob: probability that the order of a report's sentences is drawn anew.
+        log_key: see `ReplayableTransform`.
 
     Raises:
         ValueError: a probability is outside [0, 1], or more than one key is given.
     """
 
     def __init__(
-        self, keys: KeysCollection = "sentence_texts", *, drop_prob: float = 0.0, shuffle_prob: float = 0.0
+        self,
+        keys: KeysCollection = "sentence_texts",
+        *,
+        drop_prob: float = 0.0,
+        shuffle_prob: float = 0.0,
+        log_key: Hashable | None = None,
     ) -> None:
-        MapTransform.__init__(self, keys)
+        SelectSentencesd.__init__(self, keys, [])
         RandomizableTransform.__init__(self, 1.0)
-        _check_single(self.keys)
         for name, value in (("drop_prob", drop_prob), ("shuffle_prob", shuffle_prob)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {value}")
         self.drop_prob = drop_prob
         self.shuffle_prob = shuffle_prob
+        self.log_key = log_key
         self.order: list[int] = []
 
     def randomize(self, data: int) -> None:
@@ -143,9 +182,17 @@ class RandSentencesd(RandomizableTransform, MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the record with the list replaced."""
-        sentences = data[self.keys[0]]
-        self.randomize(len(sentences))
-        return {**data, self.keys[0]: [sentences[index] for index in self.order]}
+        self.randomize(len(data[self.keys[0]]))
+        return self.logged(self._select(data, self.order))
+
+    def parameters(self) -> dict[str, Any] | None:
+        """Return the order that was drawn last."""
+        return {"order": list(self.order)}
+
+    def replay(self, data: Mapping[Hashable, Any], parameters: Mapping[str, Any] | None) -> dict[Hashable, Any]:
+        """Take the sentences in an order that was drawn before."""
+        self.order = list(parameters["order"]) if parameters is not None else list(range(len(data[self.keys[0]])))
+        return self.logged(self._select(data, self.order))
 
 
 def _check_single(keys: Sequence[Hashable]) -> None:

@@ -13,7 +13,9 @@ from monai.transforms import InvertibleTransform
 from monai.transforms.inverse import TraceableTransform
 from monai.utils import convert_to_tensor
 
-__all__ = ["move_boxes", "plain", "pushed", "spatial_size", "untracked"]
+__all__ = ["check_image", "check_unit_range", "move_boxes", "plain", "pushed", "spatial_size", "untracked"]
+
+ROUNDING = 1e-4  # of resampling
 
 
 def plain(image: Any) -> torch.Tensor:
@@ -31,6 +33,42 @@ def spatial_size(image: Any) -> tuple[int, int]:
     if len(image.shape) != 3:
         raise ValueError(f"expected an image of shape (C, H, W), got {tuple(image.shape)}")
     return int(image.shape[1]), int(image.shape[2])
+
+
+def check_image(image: Any, key: Hashable) -> None:
+    """Refuse what is no radiograph between loading and normalization; nothing is cast silently.
+
+    Args:
+        image: must be (1, H, W), floating point.
+        key: that it lies under, for the message.
+
+    Raises:
+        TypeError: the values are not floating point.
+        ValueError: the shape is another one.
+    """
+    if not hasattr(image, "dtype") or not hasattr(image, "shape"):
+        raise TypeError(f"{key!r} must be an image (1, H, W), float32 in [0, 1], got {type(image).__name__}")
+    if not (image.is_floating_point() if isinstance(image, torch.Tensor) else image.dtype.kind == "f"):
+        kind = str(image.dtype).removeprefix("torch.")
+        raise TypeError(f"{key!r} must be float32 in [0, 1], got {kind}; divide by the largest value of its type")
+    if len(image.shape) != 3 or image.shape[0] != 1:
+        hint = "; channels come first" if len(image.shape) == 3 and image.shape[-1] in (1, 3, 4) else ""
+        raise ValueError(f"{key!r} must have the shape (1, H, W), got {tuple(image.shape)}{hint}")
+
+
+def check_unit_range(values: torch.Tensor, key: Hashable) -> None:
+    """Refuse values outside [0, 1], as of a picture in 0..255 or one that is normalized already.
+
+    Args:
+        values: at the network's size, where looking at every value costs nothing.
+        key: that they lie under, for the message.
+
+    Raises:
+        ValueError: a value is outside, or not a number.
+    """
+    low, high = (float(bound) for bound in torch.aminmax(values)) if values.numel() else (0.0, 0.0)
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # false for NaN, too
+        raise ValueError(f"{key!r} must lie in [0, 1], got {low:g} to {high:g}")
 
 
 def pushed(

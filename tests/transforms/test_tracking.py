@@ -7,8 +7,18 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_place.transforms.intensity import NormalizeRadiographd
-from monai_place.transforms.tracking import move_boxes, plain, pushed, spatial_size, untracked
+from monai_place.transforms.augment import RandRadiographAffined
+from monai_place.transforms.geometry import FitRadiographd
+from monai_place.transforms.intensity import NormalizeRadiographd, RandRadiographIntensityd
+from monai_place.transforms.tracking import (
+    check_image,
+    check_unit_range,
+    move_boxes,
+    plain,
+    pushed,
+    spatial_size,
+    untracked,
+)
 
 AFFINE = np.diag([0.5, 0.25, 1.0, 1.0])
 SHIFT = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 3.0], [0.0, 0.0, 1.0]])  # index after -> index before
@@ -113,3 +123,72 @@ def test_no_box_is_an_empty_table_of_four_columns() -> None:
 def test_labels_of_another_length_are_refused_with_both_numbers() -> None:
     with pytest.raises(ValueError, match="'names' has 1 entries for 2 boxes in 'boxes'"):
         move({"boxes": [[0, 0, 1, 1], [0, 0, 2, 2]], "names": ["a"]})
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        pytest.param(
+            np.zeros((1, 4, 6), dtype=np.uint8),
+            TypeError,
+            r"'image' must be float32 in \[0, 1\], got uint8",
+            id="bytes",
+        ),
+        pytest.param(
+            torch.zeros(1, 4, 6, dtype=torch.int32), TypeError, "got int32; divide by the largest", id="int32"
+        ),
+        pytest.param("a.png", TypeError, r"must be an image \(1, H, W\), float32 in \[0, 1\], got str", id="path"),
+        pytest.param(torch.zeros(4, 6), ValueError, r"must have the shape \(1, H, W\), got \(4, 6\)$", id="no channel"),
+        pytest.param(torch.zeros(3, 4, 6), ValueError, r"the shape \(1, H, W\), got \(3, 4, 6\)$", id="three channels"),
+        pytest.param(torch.zeros(4, 6, 1), ValueError, r"got \(4, 6, 1\); channels come first", id="HWC"),
+        pytest.param(np.zeros((4, 6, 3), np.float32), ValueError, r"got \(4, 6, 3\); channels come first", id="color"),
+    ],
+)
+def test_what_is_no_grey_picture_is_refused_with_what_was_found_and_what_was_expected(
+    image: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        check_image(image, "image")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_every_floating_point_type_passes(dtype: torch.dtype) -> None:
+    check_image(torch.zeros(1, 4, 6, dtype=dtype), "image")
+    check_image(np.zeros((1, 4, 6), dtype=np.float64), "image")
+
+
+@pytest.mark.parametrize(
+    ("values", "found"), [([0.0, 255.0], "0 to 255"), ([-2.0, 2.0], "-2 to 2"), ([0.0, np.nan], "nan to nan")]
+)
+def test_values_outside_the_unit_range_are_refused_with_the_range_found(values: list[float], found: str) -> None:
+    with pytest.raises(ValueError, match=rf"'image' must lie in \[0, 1\], got {found}"):
+        check_unit_range(torch.tensor(values), "image")
+    check_unit_range(torch.tensor([-1e-6, 1 + 1e-6]), "image")  # as resampling leaves it
+
+
+PIXEL_TRANSFORMS = [
+    FitRadiographd("image", 8),
+    RandRadiographAffined("image", prob=0.0),
+    RandRadiographIntensityd("image", prob=0.0),
+    NormalizeRadiographd("image", 0.5, 0.25),
+]
+
+
+@pytest.mark.parametrize("transform", PIXEL_TRANSFORMS, ids=lambda transform: type(transform).__name__)
+def test_no_transform_casts_what_it_should_not_have_been_given(transform: Any) -> None:
+    with pytest.raises(TypeError, match="got uint8"):
+        transform({"image": torch.zeros(1, 8, 8, dtype=torch.uint8)})
+    with pytest.raises(ValueError, match=r"got \(8, 8, 1\)"):
+        transform({"image": torch.zeros(8, 8, 1)})
+    with pytest.raises(ValueError, match=r"got \(3, 8, 8\)"):
+        transform({"image": torch.zeros(3, 8, 8)})
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [FitRadiographd("image", 8), RandRadiographIntensityd("image", prob=1.0), NormalizeRadiographd("image", 0.5, 0.25)],
+    ids=lambda transform: type(transform).__name__,
+)
+def test_a_picture_in_0_to_255_is_refused(transform: Any) -> None:
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got 200 to 200"):
+        transform({"image": torch.full((1, 8, 8), 200.0)})
