@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from monai_place.metrics.bootstrap import BootstrapInterval, bootstrap_intervals
+from monai_place.metrics.ranking import group_by_score, roc_area
 
 __all__ = ["ZeroShotAuroc", "auroc_of_resamples", "zero_shot_auroc", "zero_shot_intervals"]
 
@@ -122,31 +123,15 @@ def auroc_of_resamples(scores: Floats, labels: Floats, counts: Floats) -> Floats
     Returns:
         (R, C + 1), NaN where a resample has one class only.
     """
-    # One sort a finding serves all resamples; sklearn's roc_auc_score would sort R times.
-    columns = [_auroc(column, truth, counts) for column, truth in zip(scores.T, labels.T, strict=True)]
+    columns = [
+        roc_area(*group_by_score(column, truth, counts)[1:]) for column, truth in zip(scores.T, labels.T, strict=True)
+    ]
     areas = np.stack(columns, axis=1) if columns else np.empty((len(counts), 0))  # (R, C)
     known = ~np.isnan(areas)
     number = known.sum(axis=1)
     total = np.where(known, areas, 0.0).sum(axis=1)
     macro = np.divide(total, number, out=np.full(len(counts), np.nan), where=number > 0)
     return np.column_stack([areas, macro])
-
-
-def _auroc(scores: Floats, labels: Floats, counts: Floats) -> Floats:
-    """AUROC (R,) of one finding by counting pairs: negatives below, and half of those level."""
-    known = np.flatnonzero(~np.isnan(labels))
-    if not known.size:
-        return np.full(len(counts), np.nan)
-    order = known[np.argsort(scores[known], kind="stable")]
-    sorted_scores = scores[order]
-    starts = np.flatnonzero(np.r_[True, sorted_scores[1:] != sorted_scores[:-1]])  # one start a group of equal scores
-    weights = counts[:, order]
-    positive = np.add.reduceat(weights * (labels[order] == 1), starts, axis=1)  # (R, groups)
-    negative = np.add.reduceat(weights * (labels[order] == 0), starts, axis=1)
-    below = np.cumsum(negative, axis=1) - negative
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    won = (positive * (below + 0.5 * negative)).sum(axis=1)
-    return np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
 
 
 def _checked(
