@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
 
-__all__ = ["PathGuard", "resolve_inside"]
+__all__ = ["PathGuard", "resolve_inside", "safe_name"]
 
 MAX_CHARACTERS = 4096
 SEPARATORS = re.compile(r"[/\\]")  # both, on every system: a datalist travels between them
@@ -30,6 +31,17 @@ def resolve_inside(root: str | os.PathLike[str], relative: str) -> Path:
         ValueError: path 'passwd' must stay under its root, but it holds '..'
     """
     return Path(PathGuard(root).resolve(relative))
+
+
+def safe_name(record_id: str) -> str:
+    """Return a file name for an id, its own where it can be one.
+
+    Example:
+        >>> safe_name("a-1.png"), safe_name("a/1")
+        ('a-1.png', 'a_1-773232ab')
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", record_id)[:120].lstrip(".") or "_"
+    return name if name == record_id else f"{name}-{hashlib.sha256(record_id.encode()).hexdigest()[:8]}"
 
 
 class PathGuard:

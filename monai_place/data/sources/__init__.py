@@ -14,10 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from monai_place.data.conversion import Conversion
 from monai_place.data.sources.assemble import assemble
 from monai_place.data.sources.draft import PrepareReport, SourceDraft
 
-__all__ = ["SOURCES", "PrepareReport", "SourceDraft", "SourceInfo", "prepare_source"]
+__all__ = ["SOURCES", "Conversion", "PrepareReport", "SourceDraft", "SourceInfo", "prepare_source"]
 
 OWN_ARGUMENTS = {"report", "check_counts"}  # every reader has them
 
@@ -82,6 +83,7 @@ def prepare_source(
     limit: int | None = None,
     workers: int = 0,
     check_counts: bool = True,
+    convert: Conversion | None = None,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> PrepareReport:
@@ -94,6 +96,7 @@ def prepare_source(
         limit: take the first so many records of each split, for a first try.
         workers: processes that look at the files; 0 works in this one.
         check_counts: refuse a set of other counts than its publisher states.
+        convert: write every image anew, grey and at most so large, with its masks and boxes.
         progress: called with (records done, all records).
         options: keyword arguments of the data set's own function.
 
@@ -114,5 +117,5 @@ def prepare_source(
         raise ValueError("output must be another folder than source, which is only read")
     report = PrepareReport()
     draft = SOURCES[name].load()(Path(source), report=report, check_counts=check_counts, **options)
-    assemble(draft, source, output, limit=limit, workers=workers, progress=progress, report=report)
+    assemble(draft, source, output, limit=limit, workers=workers, convert=convert, progress=progress, report=report)
     return report

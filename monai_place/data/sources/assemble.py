@@ -2,23 +2,21 @@
 
 What is written into the output folder: `masks/` (drawn ones), `images/` (only where the draft asks for them),
 `left_out.csv` (what is not in the datalist, and why), and last of all `datalist.json`, so that it never names a file
-that is not there.
+that is not there. A conversion also leaves `conversion.jsonl` there, by which a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import logging
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +24,30 @@ import numpy as np
 import numpy.typing as npt
 
 from monai_place.atomic import atomic_path, write_text_atomic
+from monai_place.data.conversion import (
+    Conversion,
+    ConvertedImage,
+    PixelSums,
+    convert_image,
+    fit_record,
+    image_name,
+    inline_report,
+)
 from monai_place.data.datalist import SPLITS, Datalist, write_datalist
 from monai_place.data.grey_files import write_grey
+from monai_place.data.journal import FileJournal
 from monai_place.data.parallel import map_ordered
-from monai_place.data.paths import PathGuard
+from monai_place.data.paths import PathGuard, safe_name
 from monai_place.data.radiograph import RadiographError, read_radiograph
 from monai_place.data.sizes import radiograph_size
-from monai_place.data.sources.draft import PrepareReport, RecordCompletion, Size, SourceDraft
+from monai_place.data.sources.draft import (
+    REPORT_UNREADABLE,
+    UNREADABLE,
+    PrepareReport,
+    RecordCompletion,
+    Size,
+    SourceDraft,
+)
 from monai_place.data.sources.masks import MaskDrawing
 
 __all__ = ["DATALIST_NAME", "assemble", "safe_name"]
@@ -41,7 +56,9 @@ logger = logging.getLogger(__name__)
 
 DATALIST_NAME = "datalist.json"
 LEFT_OUT_NAME = "left_out.csv"
+JOURNAL_NAME = "conversion.jsonl"
 _CHUNK = 32
+_CHUNK_CONVERTED = 4  # what a kill may cost each process
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,7 @@ class _Task:
     drawing: MaskDrawing | None
     finding_drawings: Sequence[MaskDrawing]
     frame: Size | None
+    known: ConvertedImage | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,7 @@ class _Chunk:
     decode: bool
     opaque: bool
     complete: RecordCompletion | None
+    conversion: Conversion | None
 
 
 @dataclass
@@ -76,6 +95,8 @@ class _Result:
     reason: str = ""
     detail: str = ""
     notes: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    converted: ConvertedImage | None = None
 
 
 def assemble(
@@ -85,6 +106,7 @@ def assemble(
     *,
     limit: int | None = None,
     workers: int = 0,
+    convert: Conversion | None = None,
     progress: Callable[[int, int], None] | None = None,
     report: PrepareReport | None = None,
 ) -> Path:
@@ -99,6 +121,8 @@ def assemble(
         output: the folder to write into; made where it is missing.
         limit: take the first so many records of each split, for a first try.
         workers: processes; 0 works in this one.
+        convert: write every image anew, grey and no larger than this, with its masks and boxes; the datalist then has
+            the mean and standard deviation of the training split's pixels as `pixel_mean` and `pixel_std`.
         progress: called with (records done, all records).
         report: filled with what was kept and what was left out and why.
 
@@ -112,41 +136,33 @@ def assemble(
     report = PrepareReport() if report is None else report
     _check_arguments(draft, source, output, limit, workers)
     output.mkdir(parents=True, exist_ok=True)
-    tasks = list(_tasks(draft, limit))
+    journal = FileJournal(output / JOURNAL_NAME, convert.settings()) if convert is not None else None
+    tasks = list(_tasks(draft, limit, journal.entries if journal is not None else {}))
     splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-    done = 0
-    with closing(map_ordered(_finish_chunk, _chunks(tasks, draft, source, output), workers=workers)) as chunks:
-        for results in chunks:
-            for result in results:
-                done += 1
-                report.notes.update(result.notes)
-                if result.record is None:
-                    report.leave_out(result.entry, result.reason, result.detail)
-                else:
-                    splits[result.split].append(result.record)
-                if progress is not None:
-                    progress(done, len(tasks))
+    sums = PixelSums()
+    pending = map_ordered(_finish_chunk, _chunks(tasks, draft, source, output, convert), workers=workers)
+    with journal or nullcontext(), closing(pending) as chunks:
+        for done, result in enumerate(chain.from_iterable(chunks), 1):
+            _count(result, report)
+            if result.record is not None:
+                splits[result.split].append(result.record)
+            if journal is not None and result.converted is not None:
+                journal.add(result.entry, result.converted.to_dict())
+                if result.record is not None and result.split == SPLITS[0]:
+                    sums.add(result.converted)
+            if progress is not None:
+                progress(done, len(tasks))
     report.splits = {split: len(splits[split]) for split in SPLITS}
     if not any(report.splits.values()):
         raise ValueError(f"{draft.name}: no usable record; left out: {dict(report.left_out)}")
+    report.pixels = sums.to_dict()
     write_text_atomic(output / LEFT_OUT_NAME, _csv([("entry", "reason"), *report.entries]))
     if draft.linkage is not None:
         write_text_atomic(draft.linkage.path, _csv([("id", "file"), *draft.linkage.rows]), mode=0o600)
     report.datalist = output / DATALIST_NAME
-    write_datalist(_datalist(draft, splits, source, output), report.datalist)
+    write_datalist(_datalist(draft, splits, source, output, report.pixels if convert else None), report.datalist)
     logger.info("%s: %s", draft.name, report.to_dict())
     return report.datalist
-
-
-def safe_name(record_id: str) -> str:
-    """Return a file name for an id, its own where it can be one.
-
-    Example:
-        >>> safe_name("a-1.png"), safe_name("a/1")
-        ('a-1.png', 'a_1-773232ab')
-    """
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", record_id)[:120].lstrip(".") or "_"
-    return name if name == record_id else f"{name}-{hashlib.sha256(record_id.encode()).hexdigest()[:8]}"
 
 
 def _check_arguments(draft: SourceDraft, source: Path, output: Path, limit: int | None, workers: int) -> None:
@@ -159,18 +175,30 @@ def _check_arguments(draft: SourceDraft, source: Path, output: Path, limit: int 
             raise ValueError(f"{name} must be {'at least 1' if name == 'limit' else '0 or more'}, got {value}")
 
 
-def _tasks(draft: SourceDraft, limit: int | None) -> Iterator[_Task]:
+def _count(result: _Result, report: PrepareReport) -> None:
+    report.notes.update(result.notes)
+    for message in result.wrong:
+        report.note_unreadable(result.entry, message)
+    if result.record is None:
+        report.leave_out(result.entry, result.reason, result.detail)
+
+
+def _tasks(draft: SourceDraft, limit: int | None, known: Mapping[str, Mapping[str, Any]]) -> Iterator[_Task]:
     for split in SPLITS:
         for record in islice(draft.splits.get(split, ()), limit):
             name = record["id"]
             drawings = draft.finding_masks.get(name, ())
-            yield _Task(split, record, draft.masks.get(name), drawings, draft.frames.get(name))
+            before = ConvertedImage.from_dict(known[name]) if name in known else None
+            yield _Task(split, record, draft.masks.get(name), drawings, draft.frames.get(name), before)
 
 
-def _chunks(tasks: list[_Task], draft: SourceDraft, source: Path, output: Path) -> Iterator[_Chunk]:
-    for start in range(0, len(tasks), _CHUNK):
-        part = tuple(tasks[start : start + _CHUNK])
-        yield _Chunk(part, str(source), str(output), draft.copy, draft.decode, draft.opaque, draft.complete)
+def _chunks(
+    tasks: list[_Task], draft: SourceDraft, source: Path, output: Path, convert: Conversion | None
+) -> Iterator[_Chunk]:
+    length = _CHUNK if convert is None else _CHUNK_CONVERTED
+    for start in range(0, len(tasks), length):
+        part = tuple(tasks[start : start + length])
+        yield _Chunk(part, str(source), str(output), draft.copy, draft.decode, draft.opaque, draft.complete, convert)
 
 
 def _finish_chunk(chunk: _Chunk) -> list[_Result]:
@@ -180,7 +208,7 @@ def _finish_chunk(chunk: _Chunk) -> list[_Result]:
 
 def _finish(task: _Task, guard: PathGuard, chunk: _Chunk) -> _Result:
     """Look at the files of a record and complete it."""
-    record, result, output = dict(task.record), _Result(task.split, entry=task.record["id"]), Path(chunk.output)
+    record, result = dict(task.record), _Result(task.split, entry=task.record["id"])
     try:
         path = Path(guard.resolve(record["image"]))
     except ValueError:
@@ -190,16 +218,31 @@ def _finish(task: _Task, guard: PathGuard, chunk: _Chunk) -> _Result:
         if not path.is_file():
             result.reason = "image file missing"
             return result
-        size, pixels = _look(path, record, task, chunk)
+        size, pixels = _look(path, record, task, chunk, result)
     except RadiographError as error:
         logger.warning("left out: %s", error)
         name = safe_name(result.entry) if chunk.opaque else path.name
-        result.reason, result.detail = "image file unreadable", str(error).removeprefix(f"{name}: ")
+        result.reason, result.detail = UNREADABLE, str(error).removeprefix(f"{name}: ")
         return result
     result.reason = (chunk.complete(record) if chunk.complete is not None else None) or ""
     if result.reason:
         return result
-    if chunk.copy:
+    _place(record, path, pixels, chunk)
+    if size is not None and record.get("boxes") is not None:
+        _fit_boxes(record, size, task.frame, result.notes)
+    if size is not None:
+        _draw_all(record, task, size, chunk, result)
+    if result.converted is None or _fit_converted(record, guard, chunk, result):
+        result.record = _ordered(record)
+    return result
+
+
+def _place(record: dict[str, Any], path: Path, pixels: npt.NDArray[np.float32] | None, chunk: _Chunk) -> None:
+    """Point a record to its image, copied or written anew where that is asked for."""
+    output = Path(chunk.output)
+    if chunk.conversion is not None:
+        record["image"] = image_name(record["id"], chunk.conversion)
+    elif chunk.copy:
         # Only the name: a set that is copied must have unique names.
         record["image"] = f"images/{path.name}"
         with atomic_path(output / record["image"]) as temporary:
@@ -207,18 +250,29 @@ def _finish(task: _Task, guard: PathGuard, chunk: _Chunk) -> _Result:
     elif chunk.opaque and pixels is not None:
         record["image"] = f"images/{safe_name(record['id'])}.png"
         write_grey(output / record["image"], pixels, depth=16)
-    if size is not None and record.get("boxes") is not None:
-        _fit_boxes(record, size, task.frame, result.notes)
-    if size is not None:
-        _draw_all(record, task, size, chunk, result)
-    result.record = _ordered(record)
-    return result
+
+
+def _fit_converted(record: dict[str, Any], guard: PathGuard, chunk: _Chunk, result: _Result) -> bool:
+    """Bring what goes with an image to its converted size; False where the record must be left out."""
+    if result.converted is not None:
+        result.wrong += fit_record(record, result.converted, PathGuard(chunk.output), Path(chunk.output))
+    try:
+        inline_report(record, guard)
+    except ValueError as error:
+        result.reason, result.detail = REPORT_UNREADABLE, "" if chunk.opaque else str(error)
+        return False
+    return True
 
 
 def _look(
-    path: Path, record: dict[str, Any], task: _Task, chunk: _Chunk
+    path: Path, record: dict[str, Any], task: _Task, chunk: _Chunk, result: _Result
 ) -> tuple[Size | None, npt.NDArray[np.float32] | None]:
-    """Return the size of an image and its pixels, as far as they are needed."""
+    """Return the size of an image and its pixels, as far as they are needed; convert it where that is asked for."""
+    if chunk.conversion is not None:
+        target = Path(chunk.output) / image_name(record["id"], chunk.conversion)
+        with _nameless(path, record["id"]) if chunk.opaque else nullcontext(path) as alias:
+            result.converted = convert_image(alias, target, chunk.conversion, known=task.known)
+        return result.converted.before, None
     if chunk.opaque:
         with _nameless(path, task.record["id"]) as alias:
             pixels, meta = read_radiograph(alias)
@@ -241,7 +295,7 @@ def _nameless(path: Path, name: str) -> Iterator[Path]:
         try:
             alias.symlink_to(path)
         except OSError:  # Windows lets few users make links
-            shutil.copyfile(path, alias)
+            shutil.copy2(path, alias)  # with its time, by which a conversion knows it again
         yield alias
 
 
@@ -269,7 +323,7 @@ def _fit_boxes(record: dict[str, Any], size: Size, frame: Size | None, notes: li
 
 def _draw_all(record: dict[str, Any], task: _Task, size: Size, chunk: _Chunk, result: _Result) -> None:
     """Draw the mask of a record and those of its findings, whose boxes come to pixels of the image as well."""
-    stem = Path(safe_name(record["id"])).stem
+    stem = safe_name(record["id"])  # whole: of an id such as 1.2.840 nothing is a suffix
     if task.drawing is not None and _draw(record, task.drawing, size, chunk, stem, result):
         result.notes.append("records with a mask")
     if not task.finding_drawings:
@@ -288,8 +342,10 @@ def _draw(target: dict[str, Any], drawing: MaskDrawing, size: Size, chunk: _Chun
     try:
         pixels = drawing.draw(*size)
     except ValueError as error:  # RadiographError among them: the record stays, without its mask
-        logger.warning("mask of %s left out: %s", result.entry, "not readable" if chunk.opaque else error)
+        reason = "not readable" if chunk.opaque else str(error)
+        logger.warning("mask of %s left out: %s", result.entry, reason)
         result.notes.append("masks left out: not readable")
+        result.wrong.append(f"mask left out: {reason}")
         return False
     if (drawing.size or size) != size:
         result.notes.append("masks resized to their image")
@@ -308,10 +364,16 @@ def _csv(rows: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _datalist(draft: SourceDraft, splits: dict[str, list[dict[str, Any]]], source: Path, output: Path) -> Datalist:
+def _datalist(
+    draft: SourceDraft,
+    splits: dict[str, list[dict[str, Any]]],
+    source: Path,
+    output: Path,
+    converted: Mapping[str, float] | None,
+) -> Datalist:
     root = "."
-    extra = dict(draft.extra)
-    if not draft.copy and not draft.opaque:
+    extra = {**draft.extra, **(converted or {})}
+    if not draft.copy and not draft.opaque and converted is None:
         try:
             root = Path(os.path.relpath(source.resolve(), output.resolve())).as_posix()
         except ValueError:  # another drive

@@ -9,9 +9,13 @@ from typing import Any, Protocol
 
 from monai_place.data.sources.masks import MaskDrawing
 
-__all__ = ["Linkage", "PrepareReport", "RecordCompletion", "Size", "SourceDraft"]
+__all__ = ["REPORT_UNREADABLE", "UNREADABLE", "Linkage", "PrepareReport", "RecordCompletion", "Size", "SourceDraft"]
 
 Size = tuple[int, int]  # height, width
+
+# Reasons that make a job fail in the end: the file is there, and cannot be read.
+UNREADABLE = "image file unreadable"
+REPORT_UNREADABLE = "report file unreadable"
 
 
 @dataclass
@@ -24,6 +28,10 @@ class PrepareReport:
         left_out: left-out entries by reason.
         notes: other counts worth knowing, such as masks that were resized.
         entries: (entry, reason) of what was left out one by one; the entry is an id or a file's name.
+        unreadable: (entry, reason) of files that are there and could not be read: images and reports that were left
+            out, and masks whose record was kept. A file that is missing is not among them: that is a property of the
+            set, and counted with the others.
+        pixels: `pixel_mean` and `pixel_std` of the training split, where images were converted.
     """
 
     datalist: Path = field(default_factory=Path)
@@ -31,6 +39,8 @@ class PrepareReport:
     left_out: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     entries: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    pixels: dict[str, float] = field(default_factory=dict)
 
     def leave_out(self, entry: str, reason: str, detail: str = "") -> None:
         """Count something that does not come into the datalist, and remember which it was.
@@ -42,6 +52,18 @@ class PrepareReport:
         """
         self.left_out[reason] += 1
         self.entries.append((entry, f"{reason}: {detail}" if detail else reason))
+        if reason in (UNREADABLE, REPORT_UNREADABLE):
+            self.unreadable.append(self.entries[-1])
+
+    def note_unreadable(self, entry: str, reason: str) -> None:
+        """Remember a file that could not be read, of a record that is kept without it.
+
+        Args:
+            entry: the id of the record.
+            reason: in words.
+        """
+        self.entries.append((entry, reason))
+        self.unreadable.append((entry, reason))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as plain JSON values; the datalist by its name."""
@@ -50,6 +72,8 @@ class PrepareReport:
             "splits": dict(self.splits),
             "left_out": dict(self.left_out),
             "notes": dict(self.notes),
+            "unreadable": len(self.unreadable),
+            **self.pixels,
         }
 
     def __str__(self) -> str:
