@@ -71,6 +71,12 @@ SOURCES: dict[str, SourceInfo] = {
             "rules of the competition; attribution to RSNA and the NIH",
             "monai_place.data.sources.rsna:read_rsna",
         ),
+        SourceInfo(
+            "siim",
+            "SIIM-ACR Pneumothorax Segmentation 2019 (Kaggle)",
+            "rules of the competition",
+            "monai_place.data.sources.siim:read_siim",
+        ),
     )
 }
 
