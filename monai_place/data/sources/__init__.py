@@ -77,6 +77,12 @@ SOURCES: dict[str, SourceInfo] = {
             "rules of the competition",
             "monai_place.data.sources.siim:read_siim",
         ),
+        SourceInfo(
+            "covidx",
+            "COVIDx CXR (COVID-Net), versions 5 to CXR-3",
+            "by the set an image is from, some non-commercial; see COVID-Net's documentation",
+            "monai_place.data.sources.covidx:read_covidx",
+        ),
     )
 }
 
