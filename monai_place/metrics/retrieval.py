@@ -4,22 +4,26 @@ Ties are counted against the query: a wrong answer of the same score stands befo
 for which all scores are equal, is therefore last and not first. Scores nearer than 1e-6 are equal: the same report
 encoded in another batch differs in its last digits.
 
+Scores are made tile by tile in float64 and never kept: 400,000 queries in a gallery of 400,000 need a few hundred MB
+beside the embeddings.
+
 Shapes: `Q` queries, `G` items of the gallery, `B` studies, `D` joint features, `C` classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from monai_place.metrics.classes import class_columns, class_names
+from monai_place.metrics.first_answers import TOLERANCE, key_numbers, label_first_answers
+from monai_place.metrics.search import score_tiles
 
 __all__ = ["RetrievalResult", "image_text_retrieval", "precision_by_class", "retrieval_ranks", "retrieval_result"]
 
-TOLERANCE = 1e-6  # of scores of unit embeddings
 KS = (1, 5, 10)
 
 
@@ -75,7 +79,7 @@ def image_text_retrieval(
             gallery; use `precision_by_class` for a gallery of its own.
         classes: names of the classes.
         ks: how many first answers to look at.
-        chunk_size: queries at a time; memory is chunk_size x B.
+        chunk_size: queries at a time; memory is that of chunk_size x 8,192 scores.
 
     Returns:
         results by direction, `image_to_text` and `text_to_image`.
@@ -134,16 +138,14 @@ def retrieval_ranks(
     for name, rows, keys in (("query_keys", queries, query_keys), ("gallery_keys", gallery, gallery_keys)):
         if len(rows) != len(keys):
             raise ValueError(f"{name} must have one key a row, {len(rows)}, got {len(keys)}")
-    numbers: dict[Hashable, int] = {}
-    codes = [numbers.setdefault(key, len(numbers)) for key in (*query_keys, *gallery_keys)]
-    wanted, held = torch.tensor(codes[: len(queries)]), torch.tensor(codes[len(queries) :])
-    ranks = torch.empty(len(queries), dtype=torch.int64)
-    for start, scores in _score_chunks(queries, gallery, chunk_size):
-        right = wanted[start : start + len(scores), None] == held  # (q, G)
-        best = scores.masked_fill(~right, float("-inf")).amax(dim=1, keepdim=True)
-        ranks[start : start + len(scores)] = 1 + (~right & (scores >= best - TOLERANCE)).sum(dim=1)
-        ranks[start : start + len(scores)][~right.any(dim=1)] = len(gallery) + 1
-    return ranks
+    _check_rows(queries, gallery, chunk_size)
+    wanted, held = key_numbers(query_keys, gallery_keys)
+    best = _best_right(queries, gallery, wanted, held, chunk_size)
+    ranks = torch.ones(len(queries), dtype=torch.int64)
+    for asked, items, scores in score_tiles(queries, gallery, query_chunk=chunk_size):
+        wrong = wanted[asked, None] != held[items]
+        ranks[asked] += (wrong & (scores >= best[asked, None] - TOLERANCE)).sum(dim=1)
+    return ranks.masked_fill(best.isneginf(), len(gallery) + 1)
 
 
 def retrieval_result(
@@ -206,6 +208,7 @@ def precision_by_class(
         ValueError: shapes do not fit, embeddings are not finite, or a label is none of the numbers above.
     """
     _check_ks(ks)
+    _check_rows(queries, gallery, chunk_size)
     asked, held = class_columns(
         query_labels,
         gallery_labels,
@@ -213,48 +216,44 @@ def precision_by_class(
         classes=None if classes is None else len(classes),
     )
     names = class_names(classes, asked.shape[1])
-    right, wrong = (held == 1).double(), (held == 0).double()  # (G, C)
     sums = torch.zeros(len(ks), asked.shape[1], dtype=torch.float64)
     numbers = torch.zeros_like(sums)
-    for start, scores in _score_chunks(queries, gallery, chunk_size):
-        is_query = asked[start : start + len(scores)] == 1  # (q, C)
-        for index, k in enumerate(ks):
-            share = _share_of_first(scores, right, wrong, k)  # (q, C)
-            counted = is_query & ~share.isnan()
-            sums[index] += torch.where(counted, share, 0.0).sum(dim=0)
-            numbers[index] += counted.sum(dim=0)
+    for found in label_first_answers(queries, gallery, held, ks=ks, chunk_size=chunk_size):
+        counted = (asked[found.rows] == 1) & ~found.share.isnan()  # (K, q, C)
+        sums += torch.where(counted, found.share, 0.0).sum(dim=1)
+        numbers += counted.sum(dim=1)
     means = (sums / numbers).tolist()  # 0 / 0 is NaN: no query, no number
     return {name: {k: means[index][c] for index, k in enumerate(ks)} for c, name in enumerate(names)}
 
 
-def _share_of_first(scores: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor, k: int) -> torch.Tensor:
-    """Share (q, C) of right ones among the known of the first k, wrong ones first among equal scores."""
-    k = min(k, scores.shape[1])
-    if k == 0:
-        return torch.full((len(scores), right.shape[1]), float("nan"), dtype=torch.float64)
-    last = scores.topk(k, dim=1).values[:, -1:]
-    above = (scores > last + TOLERANCE).double()  # (q, G)
-    level = (scores >= last - TOLERANCE).double() - above
-    places = k - above.sum(dim=1, keepdim=True)  # left for the level ones
-    level_wrong, level_right = level @ wrong, level @ right  # (q, C)
-    level_unknown = level.sum(dim=1, keepdim=True) - level_wrong - level_right
-    right_first = above @ right + (places - level_wrong - level_unknown).clamp(min=0)
-    wrong_first = above @ wrong + torch.minimum(places, level_wrong)
-    return right_first / (right_first + wrong_first)
+def _best_right(
+    queries: torch.Tensor, gallery: torch.Tensor, wanted: torch.Tensor, held: torch.Tensor, chunk_size: int
+) -> torch.Tensor:
+    """Return the score (Q,) of each query's best right answer, -inf without one; only right answers are looked at."""
+    best = torch.full((len(queries),), float("-inf"), dtype=torch.float64)
+    asked, items = wanted.argsort(stable=True), held.argsort(stable=True)
+    keys, counts = wanted[asked].unique_consecutive(return_counts=True)
+    sorted_held = held[items]
+    begins, ends = (torch.searchsorted(sorted_held, keys, right=side).tolist() for side in (False, True))
+    start = 0
+    for count, begin, end in zip(counts.tolist(), begins, ends, strict=True):
+        rows = asked[start : start + count]
+        if begin < end:
+            for part, _, scores in score_tiles(queries[rows], gallery[items[begin:end]], query_chunk=chunk_size):
+                best[rows[part]] = torch.maximum(best[rows[part]], scores.amax(dim=1))
+        start += count
+    return best
 
 
-def _score_chunks(queries: torch.Tensor, gallery: torch.Tensor, chunk_size: int) -> Iterator[tuple[int, torch.Tensor]]:
+def _check_rows(queries: torch.Tensor, gallery: torch.Tensor, chunk_size: int) -> None:
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         shapes = tuple(queries.shape), tuple(gallery.shape)
         raise ValueError(f"queries and gallery must be (Q, D) and (G, D), got {shapes[0]} and {shapes[1]}")
     if chunk_size < 1:
         raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
-    rows, columns = (side.detach().to("cpu", torch.float64) for side in (queries, gallery))
-    for name, side in (("queries", rows), ("gallery", columns)):
-        if not side.isfinite().all():
-            raise ValueError(f"{name} must be finite, got {int((~side.isfinite()).any(dim=1).sum())} rows that are not")
-    for start in range(0, len(rows), chunk_size):
-        yield start, rows[start : start + chunk_size] @ columns.T
+    for name, side in (("queries", queries), ("gallery", gallery)):
+        if bad := sum(int((~part.isfinite()).any(dim=1).sum()) for part in side.detach().split(65536)):
+            raise ValueError(f"{name} must be finite, got {bad} rows that are not")
 
 
 def _check_ks(ks: Sequence[int]) -> None:
