@@ -83,6 +83,12 @@ SOURCES: dict[str, SourceInfo] = {
             "by the set an image is from, some non-commercial; see COVID-Net's documentation",
             "monai_place.data.sources.covidx:read_covidx",
         ),
+        SourceInfo(
+            "chexpert",
+            "CheXpert (Irvin et al., AAAI 2019), and its 5x200 sets",
+            "Stanford University School of Medicine CheXpert Dataset Research Use Agreement; no redistribution",
+            "monai_place.data.sources.chexpert:read_chexpert",
+        ),
     )
 }
 
