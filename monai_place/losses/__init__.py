@@ -1,4 +1,4 @@
-"""Losses: instance alignment, pathological-level alignment, correlation exploration, and their sum."""
+"""Losses: instance alignment, pathological-level alignment, correlation exploration, their sum; report tokens."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from monai_place.losses.alignment import GlobalAlignmentLoss
 from monai_place.losses.correlation import PatchCorrelationLoss
 from monai_place.losses.gather import gather_across_ranks, local_offset
 from monai_place.losses.observation import ObservationAlignmentLoss, observation_scores
+from monai_place.losses.report import ReportTokenLoss
 from monai_place.losses.total import PLACELoss
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ObservationAlignmentLoss",
     "PLACELoss",
     "PatchCorrelationLoss",
+    "ReportTokenLoss",
     "gather_across_ranks",
     "local_offset",
     "observation_scores",

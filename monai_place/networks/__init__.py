@@ -1,4 +1,4 @@
-"""Networks: image encoder, report encoder, observation extractor, correlation head, and PLACE of them."""
+"""Networks: image encoder, report encoder, observation extractor, correlation head, PLACE of them; report generator."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from monai_place.networks.correlation import (
     feature_correlation,
     pixel_correlation,
 )
+from monai_place.networks.generation import GenerationSettings
+from monai_place.networks.generator import GeneratorOutput, ReportGenerator
+from monai_place.networks.generator_config import ReportGeneratorConfig
 from monai_place.networks.grounding import grounding_maps
 from monai_place.networks.image import ConvolutionalStem, RadiographEncoder
 from monai_place.networks.observations import ObservationExtractor
@@ -22,6 +25,8 @@ __all__ = [
     "ConvolutionalStem",
     "CorrelationHead",
     "CorrelationOutput",
+    "GenerationSettings",
+    "GeneratorOutput",
     "ImageFeatures",
     "ObservationExtractor",
     "PLACEConfig",
@@ -30,6 +35,8 @@ __all__ = [
     "RadiographEncoder",
     "ReportEncoder",
     "ReportFeatures",
+    "ReportGenerator",
+    "ReportGeneratorConfig",
     "TokenCorrelationHead",
     "feature_correlation",
     "grounding_maps",

@@ -16,7 +16,9 @@ __all__ = ["StudyCollate", "collate_studies"]
 TOKEN_KEYS = ("input_ids", "sentence_ids")
 
 
-def collate_studies(items: Sequence[dict[str, Any]], *, pad_id: int = 0, pad_multiple: int = 8) -> dict[str, Any]:
+def collate_studies(
+    items: Sequence[dict[str, Any]], *, pad_id: int = 0, pad_multiple: int = 8, stack_keys: Sequence[str] = ()
+) -> dict[str, Any]:
     """Put studies into one batch.
 
     `image` becomes (B, 1, H, W) float32 without metadata; `input_ids` and `sentence_ids` (B, T) int64, padded with
@@ -27,6 +29,7 @@ def collate_studies(items: Sequence[dict[str, Any]], *, pad_id: int = 0, pad_mul
         items: studies after the transforms.
         pad_id: the tokenizer's pad id.
         pad_multiple: T is rounded up to a multiple of it. The report encoder needs that many positions.
+        stack_keys: further keys whose tensors are stacked, such as features that were computed before.
 
     Raises:
         ValueError: there are no items, only some of them hold an image or tokens, or shapes differ; the message names
@@ -44,7 +47,12 @@ def collate_studies(items: Sequence[dict[str, Any]], *, pad_id: int = 0, pad_mul
     if pad_multiple < 1:
         raise ValueError(f"pad_multiple must be at least 1, got {pad_multiple}")
     keys = dict.fromkeys(key for item in items for key in item)
-    batch = {key: _collate_key(items, key, pad_id=pad_id, pad_multiple=pad_multiple) for key in keys}
+    batch = {
+        key: _stack(items, key)
+        if key in stack_keys
+        else _collate_key(items, key, pad_id=pad_id, pad_multiple=pad_multiple)
+        for key in keys
+    }
     if "input_ids" in batch:
         lengths = torch.tensor([len(item["input_ids"]) for item in items])
         batch["attention_mask"] = torch.arange(batch["input_ids"].shape[1]) < lengths[:, None]  # (B, T)
@@ -57,15 +65,17 @@ class StudyCollate:
     Args:
         pad_id: the tokenizer's pad id.
         pad_multiple: T is rounded up to a multiple of it.
+        stack_keys: further keys whose tensors are stacked.
     """
 
-    def __init__(self, pad_id: int = 0, *, pad_multiple: int = 8) -> None:
+    def __init__(self, pad_id: int = 0, *, pad_multiple: int = 8, stack_keys: Sequence[str] = ()) -> None:
         self.pad_id = pad_id
         self.pad_multiple = pad_multiple
+        self.stack_keys = tuple(stack_keys)
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Put studies into one batch, see `collate_studies`."""
-        return collate_studies(items, pad_id=self.pad_id, pad_multiple=self.pad_multiple)
+        return collate_studies(items, pad_id=self.pad_id, pad_multiple=self.pad_multiple, stack_keys=self.stack_keys)
 
 
 def _collate_key(items: Sequence[dict[str, Any]], key: str, *, pad_id: int, pad_multiple: int) -> Any:
@@ -105,6 +115,13 @@ def _stack_images(items: Sequence[dict[str, Any]]) -> torch.Tensor:
             shapes = {n: tuple(i.shape) for n, i in zip(_names(items), images, strict=True)}
             raise ValueError(f"images must share one shape (channels, height, width), got {shapes}")
     return torch.stack([image.float() for image in images])  # (B, 1, H, W)
+
+
+def _stack(items: Sequence[dict[str, Any]], key: str) -> torch.Tensor:
+    tensors = [_plain(value) for value in _values(items, key)]
+    if len(shapes := {tuple(tensor.shape) for tensor in tensors}) > 1:
+        raise ValueError(f"{key!r} must have one shape in all studies of a batch, got {sorted(shapes)}")
+    return torch.stack(tensors)
 
 
 def _pad_tokens(items: Sequence[dict[str, Any]], key: str, *, pad_value: int, multiple: int) -> torch.Tensor:
