@@ -22,17 +22,19 @@ HEAD_BYTES = 1 << 16
 
 
 def file_stamp(path: str | os.PathLike[str]) -> str:
-    """Return what changes when a file does: its size, its time of change and a hash of its first 64 KiB.
+    """Return what changes when a file does: a hash of its size, its time of change and its first 64 KiB.
 
     Unpacked archives give many files one time, and uncompressed pictures have one size: the beginning tells them apart.
+    It is a hash of all three because a journal travels with the data, and a file's time may be the day of a study.
 
     Args:
         path: the file.
     """
     with Path(path).open("rb") as file:
         state = os.fstat(file.fileno())
-        head = hashlib.blake2b(file.read(HEAD_BYTES), digest_size=8).hexdigest()
-    return f"{state.st_size}-{state.st_mtime_ns}-{head}"
+        told = hashlib.blake2b(f"{state.st_size} {state.st_mtime_ns} ".encode(), digest_size=16)
+        told.update(file.read(HEAD_BYTES))
+    return told.hexdigest()
 
 
 class FileJournal:

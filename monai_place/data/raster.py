@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ __all__ = ["ORIENTATION", "TURNED", "read_index_mask", "read_raster"]
 BIT_DEPTH_AT, COLOR_TYPE_AT = 24, 25
 GREY, PALETTE = 0, 3
 ORIENTATION = 0x0112
+# At DEBUG this part of Pillow writes the values of EXIF tags into the log, and cameras and archives put names there.
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.INFO)
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
