@@ -46,6 +46,7 @@ EXTRAS = {
         "onedl-mmsegmentation>=1.4.2",
         "imaug>=0.4.3",
         "pycocotools>=2.0.10",
+        "shapely>=2.1",  # mmdetection's, and the published boxes of Object-CXR
     ],
     "dicom": ["highdicom>=0.27"],
     "generation": ["pycocoevalcap>=1.2"],

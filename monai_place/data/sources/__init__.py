@@ -89,6 +89,12 @@ SOURCES: dict[str, SourceInfo] = {
             "Stanford University School of Medicine CheXpert Dataset Research Use Agreement; no redistribution",
             "monai_place.data.sources.chexpert:read_chexpert",
         ),
+        SourceInfo(
+            "object-cxr",
+            "Object-CXR, foreign objects (JF Healthcare, MIDL 2020)",
+            "those of the copy; the challenge's page is closed",
+            "monai_place.data.sources.object_cxr:read_object_cxr",
+        ),
     )
 }
 
