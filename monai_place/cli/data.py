@@ -1,4 +1,4 @@
-"""Commands that make and check data: phantom, prepare, verify."""
+"""Commands that make and check data: phantom, sources, prepare, convert, verify."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_place.cli.common import FAILED, clean_errors, count_progress, parse_settings, print_json
+from monai_place.cli.common import FAILED, clean_errors, count_progress, list_failed, parse_settings, print_json
 
 if TYPE_CHECKING:
-    from monai_place.data.sources import SourceInfo
+    from monai_place.data.conversion import Conversion
+    from monai_place.data.sources import PrepareReport, SourceInfo
 
 __all__ = ["COMMANDS"]
+
+Side = Annotated[int, typer.Option(help="Shorter side of converted images in pixels; none is enlarged.", min=1)]
+Depth = Annotated[int, typer.Option(help="Bits a pixel of converted images: 8 or 16.")]
+ImageFormat = Annotated[str, typer.Option("--format", help="Of converted images: png, or jpeg with 8 bits.")]
+Workers = Annotated[int, typer.Option(help="Processes that look at the files.", min=0)]
+Limit = Annotated[
+    int | None, typer.Option(help="Take the first so many records of each split, for a first try.", min=1)
+]
 
 
 def phantom(
@@ -50,27 +59,55 @@ def prepare(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Option of the data set, as key=value; may be repeated.")
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Take the first so many records of each split, for a first try.", min=1)
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes that look at the files.", min=0)] = 0,
+    limit: Limit = None,
+    workers: Workers = 0,
+    convert: Annotated[  # noqa: FBT002
+        bool, typer.Option("--convert", help="Write the images anew, small and grey; a stopped run goes on.")
+    ] = False,
+    side: Side = 512,
+    depth: Depth = 8,
+    image_format: ImageFormat = "png",
     any_count: Annotated[bool, typer.Option("--any-count", help="Take a set of other counts than published.")] = False,  # noqa: FBT002
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,  # noqa: FBT002
 ) -> None:
-    """Turn a public data set into a datalist, and say what was left out and why."""
+    """Turn a data set into a datalist, say what was left out and why; exit code 1 if files could not be read."""
     from monai_place.data.sources import prepare_source
 
     _known_source(source)
     options = parse_settings(setting or [])
+    conversion = _conversion(side, depth, image_format)
     with clean_errors(), count_progress(source) as progress:
         report = prepare_source(
-            source, src, out, limit=limit, workers=workers, check_counts=not any_count, progress=progress, **options
+            source,
+            src,
+            out,
+            limit=limit,
+            workers=workers,
+            check_counts=not any_count,
+            convert=conversion if convert else None,
+            progress=progress,
+            **options,
         )
-    if as_json:
-        print_json({**report.to_dict(), "datalist": str(report.datalist)})
-        return
-    typer.echo(report)
-    typer.echo(report.datalist)
+    _show(report, as_json=as_json)
+
+
+def convert(
+    datalist: Annotated[Path, typer.Argument(help="The datalist.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the images and their datalist.")],
+    side: Side = 512,
+    depth: Depth = 8,
+    image_format: ImageFormat = "png",
+    limit: Limit = None,
+    workers: Workers = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Write the images of a datalist anew, small and grey, with masks and boxes; a stopped run goes on."""
+    from monai_place.data.convert import convert_datalist
+
+    conversion = _conversion(side, depth, image_format)
+    with clean_errors(), count_progress("convert") as progress:
+        report = convert_datalist(datalist, out, conversion, limit=limit, workers=workers, progress=progress)
+    _show(report, as_json=as_json)
 
 
 def sources(
@@ -109,6 +146,25 @@ def verify(
         raise typer.Exit(FAILED)
 
 
+def _conversion(side: int, depth: int, image_format: str) -> Conversion:
+    from monai_place.data.conversion import Conversion
+
+    try:
+        return Conversion(side, depth, image_format)  # type: ignore[arg-type]  # it checks
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--depth, --format") from None
+
+
+def _show(report: PrepareReport, *, as_json: bool) -> None:
+    """Print what a preparation did, and end with exit code 1 if a file could not be read."""
+    if as_json:
+        print_json({**report.to_dict(), "datalist": str(report.datalist)})
+    else:
+        typer.echo(report)
+        typer.echo(report.datalist)
+    list_failed(report.unreadable)
+
+
 def _known_source(name: str) -> SourceInfo:
     from monai_place.data.sources import SOURCES
 
@@ -117,4 +173,4 @@ def _known_source(name: str) -> SourceInfo:
     return SOURCES[name]
 
 
-COMMANDS = (phantom, sources, prepare, verify)
+COMMANDS = (phantom, sources, prepare, convert, verify)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
         write_datalist,
     )
     from monai_place.data.phantom import PHANTOM_CLASSES, PhantomStudy, render_study, write_phantom
-    from monai_place.data.radiograph import RadiographError, RadiographReader, read_mask, read_radiograph
+    from monai_place.data.radiograph import RadiographError, read_mask, read_radiograph
+    from monai_place.data.reader import RadiographReader
     from monai_place.data.reports import ReportSections, clean_text, report_sentences, split_sections, split_sentences
     from monai_place.data.sources import SOURCES, PrepareReport, SourceInfo, prepare_source
     from monai_place.data.tokens import EncodedReport, ReportTokenizer
@@ -37,7 +38,7 @@ _HOMES = {
     "render_study": "phantom",
     "write_phantom": "phantom",
     "RadiographError": "radiograph",
-    "RadiographReader": "radiograph",
+    "RadiographReader": "reader",
     "read_mask": "radiograph",
     "read_radiograph": "radiograph",
     "ReportSections": "reports",

@@ -212,7 +212,7 @@ def fit_record(record: dict[str, Any], image: ConvertedImage, masks: PathGuard, 
             target["box"] = _scaled(target["box"], image)
         if target.get("mask"):
             problem = _fit_mask(target, masks, output, f"masks/{stem}.png", image)
-            wrong += [problem] if problem else []
+            wrong += [f"mask left out: {problem}"] if problem else []
     return wrong
 
 

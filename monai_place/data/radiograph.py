@@ -1,4 +1,4 @@
-"""DICOM, NIfTI, PNG and JPEG radiographs as one kind of array, and the MONAI reader for them.
+"""DICOM, NIfTI, PNG and JPEG radiographs as one kind of array.
 
 Axes. The array is (H, W): axis 0 counts rows from the top, axis 1 counts columns from the left of the picture as it is
 shown to a reader of a frontal radiograph, so the patient's right side is at column 0. This is the order of pydicom's
@@ -21,20 +21,18 @@ The kind of a file is told by its content; its suffix is not believed, and need 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from monai.data import ImageReader
 
 from monai_place.data.pixels import Picture, RadiographError
 from monai_place.data.raster import read_index_mask, read_raster
 
-__all__ = ["RadiographError", "RadiographReader", "read_mask", "read_radiograph"]
+__all__ = ["RadiographError", "read_mask", "read_radiograph"]
 
-SUFFIXES = (".dcm", ".dicom", ".nii", ".nii.gz", ".png", ".jpg", ".jpeg")
 SNIFFED_BYTES = 352  # a NIfTI-1 header with its magic; the DICOM mark lies at 128
 NIFTI_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
 
@@ -93,45 +91,6 @@ def read_mask(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
     return read_index_mask(path)
 
 
-class RadiographReader(ImageReader):
-    """MONAI's interface to `read_radiograph`, for `LoadImaged(reader="monai_place.data.radiograph.RadiographReader")`.
-
-    `read` only notes the path and `get_data` decodes: MONAI passes a file that a reader's `read` fails on to its other
-    readers, which would show a refused file (a color object, an inverted one) as if nothing were wrong.
-
-    In the metadata an unknown `pixel_spacing_mm` is (NaN, NaN), because MONAI cannot batch None.
-
-    Args:
-        least_side: pixels of the shorter side that suffice; see `read_radiograph`.
-    """
-
-    def __init__(self, least_side: int | None = None) -> None:
-        super().__init__()
-        self.least_side = least_side
-
-    def verify_suffix(self, filename: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> bool:
-        """Tell whether the name looks like a radiograph's; a name without suffix may be DICOM."""
-        names = [filename] if isinstance(filename, (str, os.PathLike)) else filename
-        return all(str(name).lower().endswith(SUFFIXES) or not Path(name).suffix for name in names)
-
-    def read(self, data: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], **kwargs: Any) -> Path:
-        """Note the path of one file.
-
-        Raises:
-            RadiographError: there are several files: a study's views are records of their own.
-        """
-        paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
-        if len(paths) != 1:
-            raise RadiographError(f"expected one file, got {len(paths)}")
-        return Path(paths[0])
-
-    def get_data(self, img: Path) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Decode the file; see `read_radiograph`."""
-        pixels, meta = read_radiograph(img, least_side=self.least_side)
-        meta["pixel_spacing_mm"] = np.array(meta["pixel_spacing_mm"] or (np.nan, np.nan))
-        return pixels, meta
-
-
 def _decode(path: Path, least_side: int | None) -> Picture:
     kind = _kind(path)
     if kind in ("PNG", "JPEG"):
@@ -178,3 +137,10 @@ def _kind_of_content(head: bytes) -> str | None:
     if head[:2] in (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08") and len(head) >= 16:
         return "DICOM"
     return None
+
+
+def __getattr__(name: str) -> Any:
+    """Hand on MONAI's reader, which is known by this module's name; not before, since MONAI takes seconds to import."""
+    if name == "RadiographReader":
+        return getattr(import_module("monai_place.data.reader"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

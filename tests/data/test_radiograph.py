@@ -1,24 +1,19 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 import pytest
-import torch
-from monai.transforms import LoadImage, LoadImaged
 from PIL import Image
 
-from monai_place.data.radiograph import RadiographError, RadiographReader, read_mask, read_radiograph
+from monai_place.data.radiograph import RadiographError, read_mask, read_radiograph
 
-SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 Pixels = npt.NDArray[Any]
-
-# LoadImage makes one of each reader it knows, and MONAI's reader for decoding on a GPU warns that it will not.
-monai_warns = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
 
 
 def values(kind: str = "u1", shape: tuple[int, ...] = (7, 11)) -> Pixels:
@@ -85,41 +80,6 @@ def test_the_content_counts_and_not_the_suffix(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm")[0], pixels.astype(np.float32) / 255)
 
 
-@monai_warns
-@pytest.mark.parametrize("name", ["JPEG2000.dcm", "examples_overlay.dcm"])
-def test_monai_loads_through_the_reader_by_its_dotted_name_with_rows_first(name: str) -> None:
-    loader = LoadImaged("image", reader="monai_place.data.radiograph.RadiographReader", ensure_channel_first=True)
-    image = loader({"image": SHIPPED / name})["image"]
-    expected, meta = read_radiograph(SHIPPED / name)
-    assert image.shape == (1, *expected.shape)
-    assert image.dtype == torch.float32
-    np.testing.assert_array_equal(image[0].numpy(), expected)
-    np.testing.assert_array_equal(image.affine, meta["affine"])
-    assert tuple(image.meta["pixel_spacing_mm"]) == meta["pixel_spacing_mm"]
-
-
-@monai_warns
-@pytest.mark.parametrize("name", ["SC_rgb_rle.dcm", "rtdose_rle.dcm", "examples_palette.dcm", "README.txt"])
-def test_monai_passes_no_refused_file_on_to_another_reader(name: str) -> None:
-    with pytest.raises(RadiographError):
-        LoadImage(reader=RadiographReader())(SHIPPED / name)
-
-
-def test_the_reader_knows_its_suffixes_and_takes_one_file() -> None:
-    reader = RadiographReader()
-    assert reader.verify_suffix(["a.DCM", "b.nii.gz", Path("c.jpeg"), "IM0001"])
-    assert not reader.verify_suffix("a.tiff")
-    with pytest.raises(RadiographError, match="expected one file, got 2"):
-        reader.read(["a.png", "b.png"])
-
-
-def test_unknown_spacing_is_nan_where_monai_batches_it(tmp_path: Path) -> None:
-    Image.fromarray(values()).save(tmp_path / "a.png")
-    _, meta = RadiographReader().get_data(tmp_path / "a.png")
-    assert np.isnan(meta["pixel_spacing_mm"]).all()
-    assert meta["pixel_spacing_mm"].shape == (2,)
-
-
 def test_a_mask_with_channels_or_of_another_kind_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (4, 3)).save(tmp_path / "m.png")
     with pytest.raises(RadiographError, match=r"m\.png: a mask has one channel, this file has 3"):
@@ -127,3 +87,9 @@ def test_a_mask_with_channels_or_of_another_kind_is_refused(tmp_path: Path) -> N
     Image.new("L", (4, 3)).save(tmp_path / "m.jpg")
     with pytest.raises(RadiographError, match=r"m\.jpg: a mask must be a PNG file, this is JPEG"):
         read_mask(tmp_path / "m.jpg")
+
+
+def test_reading_needs_neither_torch_nor_monai() -> None:
+    # Each process of a long job would take seconds to import them.
+    code = "import sys, monai_place.data.convert; assert not {'torch', 'monai'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

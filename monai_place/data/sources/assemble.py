@@ -50,7 +50,7 @@ from monai_place.data.sources.draft import (
 )
 from monai_place.data.sources.masks import MaskDrawing
 
-__all__ = ["DATALIST_NAME", "assemble", "safe_name"]
+__all__ = ["DATALIST_NAME", "JOURNAL_NAME", "assemble", "safe_name", "write_left_out"]
 
 logger = logging.getLogger(__name__)
 
@@ -156,13 +156,18 @@ def assemble(
     if not any(report.splits.values()):
         raise ValueError(f"{draft.name}: no usable record; left out: {dict(report.left_out)}")
     report.pixels = sums.to_dict()
-    write_text_atomic(output / LEFT_OUT_NAME, _csv([("entry", "reason"), *report.entries]))
+    write_left_out(report, output)
     if draft.linkage is not None:
         write_text_atomic(draft.linkage.path, _csv([("id", "file"), *draft.linkage.rows]), mode=0o600)
     report.datalist = output / DATALIST_NAME
     write_datalist(_datalist(draft, splits, source, output, report.pixels if convert else None), report.datalist)
     logger.info("%s: %s", draft.name, report.to_dict())
     return report.datalist
+
+
+def write_left_out(report: PrepareReport, output: Path) -> None:
+    """Write the table of what was left out into a folder."""
+    write_text_atomic(output / LEFT_OUT_NAME, _csv([("entry", "reason"), *report.entries]))
 
 
 def _check_arguments(draft: SourceDraft, source: Path, output: Path, limit: int | None, workers: int) -> None:
@@ -218,14 +223,14 @@ def _finish(task: _Task, guard: PathGuard, chunk: _Chunk) -> _Result:
         if not path.is_file():
             result.reason = "image file missing"
             return result
+        result.reason = (chunk.complete(record) if chunk.complete is not None else None) or ""
+        if result.reason:
+            return result
         size, pixels = _look(path, record, task, chunk, result)
     except RadiographError as error:
         logger.warning("left out: %s", error)
         name = safe_name(result.entry) if chunk.opaque else path.name
         result.reason, result.detail = UNREADABLE, str(error).removeprefix(f"{name}: ")
-        return result
-    result.reason = (chunk.complete(record) if chunk.complete is not None else None) or ""
-    if result.reason:
         return result
     _place(record, path, pixels, chunk)
     if size is not None and record.get("boxes") is not None:
