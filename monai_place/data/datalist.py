@@ -257,7 +257,11 @@ def parse_datalist(path: str | os.PathLike[str]) -> Datalist:
 
 def read_report(path: Path) -> str:
     """Read a report's text file: UTF-8 with or without BOM, or else Windows' Western encoding; no byte is refused."""
-    data = path.read_bytes()
+    return decode_report(path.read_bytes())
+
+
+def decode_report(data: bytes) -> str:
+    """Decode a report's bytes as `read_report` does."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -95,6 +95,12 @@ SOURCES: dict[str, SourceInfo] = {
             "those of the copy; the challenge's page is closed",
             "monai_place.data.sources.object_cxr:read_object_cxr",
         ),
+        SourceInfo(
+            "mimic-cxr",
+            "MIMIC-CXR and MIMIC-CXR-JPG (Johnson et al., 2019), with reports",
+            "PhysioNet Credentialed Health Data License 1.5.0; training and agreement; no redistribution",
+            "monai_place.data.sources.mimic_cxr:read_mimic_cxr",
+        ),
     )
 }
 

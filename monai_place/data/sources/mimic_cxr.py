@@ -1,0 +1,306 @@
+"""MIMIC-CXR and MIMIC-CXR-JPG: 377,110 chest radiographs of 227,835 studies of Beth Israel Deaconess, with reports.
+
+Get from PhysioNet, after its training and data use agreement (PhysioNet Credentialed Health Data License 1.5.0): the
+tables and JPEG images of MIMIC-CXR-JPG 2.0.0 or 2.1.0 (or the DICOM images of MIMIC-CXR 2.0.0 or 2.1.0 beside the same
+tables), and `mimic-cxr-reports.zip` of MIMIC-CXR. Expected, each table with or without `.gz`::
+
+    mimic-cxr-2.0.0-metadata.csv.gz     dicom_id, subject_id, study_id, ViewPosition, ...: a row an image
+    mimic-cxr-2.0.0-split.csv.gz        dicom_id, study_id, subject_id, split (train, validate, test)
+    mimic-cxr-2.0.0-chexpert.csv.gz     subject_id, study_id and 14 labels: a row a study; or -negbio.csv.gz
+    files/p10/p10000032/s50414267/<dicom_id>.jpg       or .dcm, or .png
+    mimic-cxr-reports/files/p10/p10000032/s50414267.txt, or files/p10/p10000032/s50414267.txt,
+    or mimic-cxr-reports.zip, which is read as it is
+
+Reports elsewhere: `reports=FOLDER_OR_ZIP`; `reports=none` goes without. Only what is there of `files/p10` to
+`files/p19` is taken; a group that was not downloaded is counted.
+
+Expected counts: 377,110 rows of the metadata and of the split, 227,835 studies, 65,379 patients, 227,827 rows of
+labels.
+
+- Records: one an image, `id` its dicom_id, `study_id` s50414267, `patient_id` p10000032, `view` its ViewPosition;
+  `views` are PA and AP by default (others: LATERAL, LL, ...; "" is a blank one).
+- `report` is the raw text, `sections` its findings and impression, cleaned, by this package's own rules
+  (`monai_place.data.reports`); nobody's prepared table is needed. Studies with neither are left out, and so are those
+  without a report; `keep_empty=true` keeps them. The reports are read image by image, so `--limit 100` opens 300.
+- `label`: of the table `labels=chexpert` (or `negbio`, or `none`), `classes` all 14, `uncertain=ignore`, `blank=zero`;
+  see `monai_place.data.sources.chexpert_labels`. A study without a row has unknown labels.
+- Splits: the publisher's train, validate and test, by patient. `exclude=TABLE` (a CSV with a column dicom_id, such as
+  MS-CXR's) leaves the patients of the images that it lists out of training and validation, so that they can be a test.
+- `part=5x200` makes a datalist whose test split is 5 x 200 training images with one competition task alone, as CheXpert
+  5x200 (`monai_place.data.sources.chexpert_5x200`; `samplings` the seeds of the draws), from the table `labels`, one
+  image a study; published MIMIC 5x200 sets are drawn likewise but not from published seeds. `exclude_5x200=true` leaves
+  these images and all others of their patients out of training.
+
+Reference:
+    Johnson et al.: MIMIC-CXR, a de-identified publicly available database of chest radiographs with free-text reports.
+    Scientific Data 2019. Johnson et al.: MIMIC-CXR-JPG. arXiv:1901.07042.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_place.data.datalist import SPLITS
+from monai_place.data.sources.chexpert_5x200 import draw_5x200, drawn_by_any, exclusive_task
+from monai_place.data.sources.chexpert_labels import CHEXPERT_CLASSES, LabelPolicy
+from monai_place.data.sources.draft import PrepareReport, SourceDraft
+from monai_place.data.sources.mgca import check_choice
+from monai_place.data.sources.mimic_reports import MimicReports, find_reports
+from monai_place.data.sources.tables import check_counts as refuse_other_counts
+from monai_place.data.sources.tables import find_file, read_table
+
+__all__ = ["MIMIC_SUFFIXES", "find_suffix", "mimic_image", "read_mimic_cxr"]
+
+PREFIX = "mimic-cxr-2.0.0-"
+FOLDER = "files"
+PARTS = ("train", "5x200")
+LABELS = ("chexpert", "negbio", "none")
+MIMIC_SUFFIXES = (".jpg", ".dcm", ".png")
+SPLIT_NAMES = {"train": "training", "validate": "validation", "test": "test"}
+EXPECTED = {
+    "rows of metadata": 377_110,
+    "rows of split": 377_110,
+    "studies": 227_835,
+    "patients": 65_379,
+}
+EXPECTED_LABELS = 227_827
+
+Record = dict[str, Any]
+
+
+@dataclass
+class _Studies:
+    """What the label table says of each study: its label, and the task that is positive alone."""
+
+    policy: LabelPolicy
+    labels: dict[str, list[int | None]]
+    tasks: dict[str, str]
+    rows: int = 0
+
+
+def read_mimic_cxr(
+    source: Path,
+    *,
+    views: Sequence[str] = ("PA", "AP"),
+    reports: str = "",
+    keep_empty: bool = False,
+    labels: str = "chexpert",
+    classes: str | Sequence[str] = "all",
+    uncertain: str = "ignore",
+    blank: str = "zero",
+    exclude: str = "",
+    part: str = "train",
+    exclude_5x200: bool = False,
+    samplings: Sequence[int] = (0,),
+    check_counts: bool = True,
+    report: PrepareReport,
+) -> SourceDraft:
+    """Read MIMIC-CXR's tables.
+
+    Args:
+        source: the folder with the tables and `files/`.
+        views: values of ViewPosition to keep.
+        reports: where the reports are: a folder or a zip archive; `none` goes without.
+        keep_empty: keep images of studies without report, or with neither findings nor impression.
+        labels: the table of the labels: `chexpert`, `negbio` or `none`.
+        classes: `all`, `competition` or names.
+        uncertain: what -1 becomes: `ones`, `zeros`, `ignore` or `per-class`.
+        blank: what a blank becomes: `zero` or `ignore`.
+        exclude: a CSV file with a column `dicom_id` whose patients must not train; absolute or below the source.
+        part: `train` for the splits, `5x200` for a datalist of the 1,000 images alone.
+        exclude_5x200: leave the patients of the 5x200 images out of training.
+        samplings: seeds of the 5x200 draws; one for `part=5x200`.
+        check_counts: refuse tables of other lengths than published.
+        report: counts what is left out and why.
+
+    Raises:
+        FileNotFoundError: a table, the images or the reports are missing.
+        ValueError: a table is not as published, or an option is unknown.
+    """
+    check_choice("part", part, PARTS)
+    check_choice("labels", labels, LABELS)
+    if labels == "none" and (part == "5x200" or exclude_5x200):
+        raise ValueError("5x200 is drawn from labels: labels must be chexpert or negbio, got 'none'")
+    reading = None if reports == "none" else MimicReports(find_reports(source, reports), keep_empty)
+    studies = _read_labels(source, labels, LabelPolicy(classes, uncertain=uncertain, blank=blank))
+    excluded = _read_excluded(source, exclude)
+    splits = _read_records(source, [views] if isinstance(views, str) else views, studies, report, check=check_counts)
+    if part == "5x200":
+        if len(samplings) != 1:
+            raise ValueError(f"part=5x200 is one draw: samplings must hold one seed, got {list(samplings)}")
+        splits = {"test": _draw(splits["training"], studies, samplings)}
+    elif exclude_5x200:
+        _remove(splits, _draw(splits["training"], studies, samplings), ("training",), "of a patient of 5x200", report)
+    if excluded:
+        listed = [record for records in splits.values() for record in records if record["id"] in excluded]
+        _remove(splits, listed, ("training", "validation"), "of a patient of the excluded images", report)
+    return SourceDraft(
+        name="mimic-cxr" if part == "train" else "mimic-cxr-5x200",
+        version="2.0.0",
+        source="MIMIC-CXR, PhysioNet; PhysioNet Credentialed Health Data License 1.5.0, no redistribution",
+        classes=list(studies.policy.classes) if labels != "none" else [],
+        splits=splits,
+        complete=reading,
+    )
+
+
+def mimic_image(subject: str, study: str, dicom_id: str, suffix: str) -> str:
+    """Return the path of an image below the folder that holds `files`.
+
+    Args:
+        subject: subject_id, digits.
+        study: study_id, digits.
+        dicom_id: of the image.
+        suffix: such as `.jpg`.
+
+    Example:
+        >>> mimic_image("10000032", "50414267", "02aa804e-bde0afdd", ".jpg")
+        'files/p10/p10000032/s50414267/02aa804e-bde0afdd.jpg'
+    """
+    return f"{FOLDER}/p{subject[:2]}/p{subject}/s{study}/{dicom_id}{suffix}"
+
+
+def find_suffix(folder: Path, images: Iterable[str]) -> str:
+    """Return the suffix that the images of a MIMIC-CXR tree have: of the first that is there.
+
+    Args:
+        folder: the one that holds `files`.
+        images: paths below it, without suffix.
+
+    Raises:
+        FileNotFoundError: none of the images is there with any known suffix.
+    """
+    for image in images:
+        for suffix in MIMIC_SUFFIXES:
+            if (folder / f"{image}{suffix}").is_file():
+                return suffix
+    raise FileNotFoundError(
+        f"no image of the table is in the source folder: expected files/p10/p10000032/s50414267/<dicom_id> with one of "
+        f"{list(MIMIC_SUFFIXES)}"
+    )
+
+
+def _read_labels(source: Path, labels: str, policy: LabelPolicy) -> _Studies:
+    studies = _Studies(policy, {}, {})
+    if labels == "none":
+        return studies
+    table = find_file(source, f"{PREFIX}{labels}.csv", what=f"the table of {labels} labels")
+    for row in read_table(table, ("subject_id", "study_id", *CHEXPERT_CLASSES)):
+        studies.rows += 1
+        studies.labels[row["study_id"]] = policy.label(row, table.name)
+        if task := exclusive_task(row, table.name):
+            studies.tasks[row["study_id"]] = task
+    return studies
+
+
+def _read_excluded(source: Path, exclude: str) -> set[str]:
+    if not exclude:
+        return set()
+    path = source / exclude
+    return {row["dicom_id"] for row in read_table(path, ("dicom_id",))}
+
+
+def _read_records(
+    source: Path, views: Sequence[str], studies: _Studies, report: PrepareReport, *, check: bool
+) -> dict[str, list[Record]]:
+    """Read metadata and split, row by row: of 377,110 rows only the records that stay are held in memory."""
+    table = find_file(source, f"{PREFIX}metadata.csv", what="the metadata table")
+    split_of, rows_of_split = _read_split(source)
+    groups = {folder.name for folder in (source / FOLDER).glob("p[0-9][0-9]")}
+    splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
+    known_studies: set[int] = set()
+    patients: set[int] = set()
+    rows = 0
+    for row in read_table(table, ("dicom_id", "subject_id", "study_id", "ViewPosition")):
+        rows += 1
+        known_studies.add(int(row["study_id"]))
+        patients.add(int(row["subject_id"]))
+        split = split_of.pop(row["dicom_id"], None)  # a second row of an image finds none
+        if reason := _reason(row, split, views, groups):
+            report.leave_out(row["dicom_id"], reason)
+        else:
+            splits[split or ""].append(_record(row, studies))
+    found = {
+        "rows of metadata": rows,
+        "rows of split": rows_of_split,
+        "studies": len(known_studies),
+        "patients": len(patients),
+    }
+    expected = dict(EXPECTED)
+    if studies.rows:
+        expected["rows of labels"], found["rows of labels"] = EXPECTED_LABELS, studies.rows
+    refuse_other_counts("mimic-cxr", expected, found, check=check)
+    every = [record for split in SPLITS for record in splits[split]]
+    if every:
+        suffix = find_suffix(source, (record["image"] for record in every))
+        for record in every:
+            record["image"] += suffix
+    return splits
+
+
+def _read_split(source: Path) -> tuple[dict[str, str], int]:
+    table = find_file(source, f"{PREFIX}split.csv", what="the table of the official split")
+    split_of, rows = {}, 0
+    for row in read_table(table, ("dicom_id", "split")):
+        rows += 1
+        if row["split"] not in SPLIT_NAMES:
+            raise ValueError(f"{table.name}: row {rows}: split {row['split']!r:.40}, expected one of {[*SPLIT_NAMES]}")
+        split_of[row["dicom_id"]] = SPLIT_NAMES[row["split"]]
+    return split_of, rows
+
+
+def _reason(row: dict[str, str], split: str | None, views: Sequence[str], groups: set[str]) -> str | None:
+    if row["ViewPosition"] not in views:
+        return f"view {row['ViewPosition']!r:.20} not asked for"
+    if f"p{row['subject_id'][:2]}" not in groups:
+        return "folder of the patient's group not downloaded"
+    return "no split, or a second row" if split is None else None
+
+
+def _record(row: dict[str, str], studies: _Studies) -> Record:
+    subject, study = row["subject_id"], row["study_id"]
+    record: Record = {
+        "id": row["dicom_id"],
+        "image": mimic_image(subject, study, row["dicom_id"], ""),
+        "patient_id": f"p{subject}",
+        "study_id": f"s{study}",
+        "view": row["ViewPosition"] or None,
+        "language": "en",
+    }
+    if studies.rows:
+        record["label"] = studies.labels.get(study) or studies.policy.unknown()
+    return record
+
+
+def _draw(training: Sequence[Record], studies: _Studies, samplings: Sequence[int]) -> list[Record]:
+    """Draw from the first image of each training study that has one task alone."""
+    first = list({record["study_id"]: record for record in reversed(training)}.values())[::-1]
+    tasks = [studies.tasks.get(record["study_id"][1:]) for record in first]
+    drawn = draw_5x200(tasks, samplings[0]) if len(samplings) == 1 else sorted(drawn_by_any(tasks, samplings))
+    return [first[position] for position in drawn]
+
+
+def _remove(
+    splits: dict[str, list[Record]],
+    listed: Iterable[Record],
+    names: Sequence[str],
+    reason: str,
+    report: PrepareReport,
+) -> None:
+    """Leave the patients of some records out of some splits."""
+    patients = {record["patient_id"] for record in listed}
+    for name in names:
+        splits[name], removed = _parted(splits.get(name, []), patients)
+        for record in removed:
+            report.leave_out(record["id"], reason)
+
+
+def _parted(records: Iterable[Record], patients: set[str]) -> tuple[list[Record], list[Record]]:
+    kept: list[Record] = []
+    removed: list[Record] = []
+    for record in records:
+        (removed if record["patient_id"] in patients else kept).append(record)
+    return kept, removed
