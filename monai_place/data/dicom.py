@@ -21,7 +21,6 @@ Only the elements that this needs are read from the file: names, dates and ident
 from __future__ import annotations
 
 import logging
-import warnings
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,14 @@ import numpy as np
 import numpy.typing as npt
 
 from monai_place.data.codestream import check_codestream
-from monai_place.data.pixels import MAX_PIXELS, Picture, RadiographError, check_size, min_max_to_unit
+from monai_place.data.pixels import (
+    MAX_PIXELS,
+    Picture,
+    RadiographError,
+    check_size,
+    min_max_to_unit,
+    silent_decoders,
+)
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -89,10 +95,8 @@ def read_dicom(path: Path) -> Picture:
         RadiographError: it is damaged, not an image, in color, has several frames, or its decoder is not installed.
     """
     try:
-        # pydicom warns about values that do not fit their type; the result is checked here, and a warning that quotes
-        # an element is not for a log.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        # pydicom warns of values that do not fit their type; what comes of them is checked here.
+        with silent_decoders():
             dataset = _read(path)
             _check(dataset)
             stored = _decode(dataset)

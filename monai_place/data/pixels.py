@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MAX_PIXELS", "Picture", "RadiographError", "check_size", "luminance", "min_max_to_unit"]
+__all__ = ["MAX_PIXELS", "Picture", "RadiographError", "check_size", "luminance", "min_max_to_unit", "silent_decoders"]
 
 logger = logging.getLogger(__name__)
 
@@ -76,3 +80,30 @@ def min_max_to_unit(
     if high <= low:
         return np.zeros(values.shape)
     return np.clip((values.astype(np.float64) - low) / (high - low), 0.0, 1.0)
+
+
+# Where decoders log; a filter of a logger does not hold for those below it.
+_DECODERS = ("pydicom", "pydicom.pixels.utils", "pydicom.pixels.decoders.base", "nibabel.global")
+_silenced = threading.local()
+
+
+@contextmanager
+def silent_decoders() -> Iterator[None]:
+    """Let no decoder warn or log while the block runs in this thread: they quote values, and those may tell of people.
+
+    What a file lacks is said by our own errors, without a value.
+    """
+    for name in _DECODERS:
+        logging.getLogger(name).addFilter(_is_heard)  # the same filter is added once
+    depth = getattr(_silenced, "depth", 0)
+    _silenced.depth = depth + 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _silenced.depth = depth
+
+
+def _is_heard(_record: logging.LogRecord) -> bool:
+    return not getattr(_silenced, "depth", 0)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
-from monai_place.data.pixels import MAX_PIXELS
+from monai_place.data.pixels import MAX_PIXELS, silent_decoders
 from monai_place.data.radiograph import _kind, read_radiograph
 from monai_place.data.raster import ORIENTATION, TURNED
 
@@ -41,8 +40,7 @@ def radiograph_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     size = None
     if reader is not None:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what they warn of is told by the error of the full reading
+            with silent_decoders():  # what they warn of is told by the error of the full reading
                 size = reader(path)
         except Exception:  # whatever a damaged head leads a decoder to: the full reading says it in our words
             size = None

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 import logging
+import threading
+import warnings
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from monai_place.data.pixels import MAX_PIXELS, RadiographError, check_size, luminance, min_max_to_unit
+from monai_place.data.pixels import (
+    MAX_PIXELS,
+    RadiographError,
+    check_size,
+    luminance,
+    min_max_to_unit,
+    silent_decoders,
+)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, MAX_PIXELS), (8000, 10000)])
@@ -74,3 +83,21 @@ def test_a_picture_without_a_range_is_zero(counted: npt.NDArray[np.bool_] | None
 def test_integers_of_16_bits_keep_every_step() -> None:
     result = min_max_to_unit(np.arange(65536, dtype=np.float32))
     assert len(np.unique(result)) == 65536
+
+
+def test_decoders_are_silent_in_the_block_and_in_its_thread_only(caplog: pytest.LogCaptureFixture) -> None:
+    def talk() -> None:
+        logging.getLogger("pydicom").warning("Doe^Jane")
+
+    with silent_decoders():
+        with silent_decoders():
+            talk()
+        talk()
+        warnings.warn("Doe^Jane", stacklevel=1)
+        assert caplog.text == ""
+        thread = threading.Thread(target=talk)
+        thread.start()
+        thread.join()
+        assert caplog.text.count("Doe^Jane") == 1
+    talk()
+    assert caplog.text.count("Doe^Jane") == 2
