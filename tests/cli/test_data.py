@@ -156,6 +156,19 @@ def test_prepare_takes_options_of_the_data_set(source: Path, call: Any, tmp_path
     assert sum(found["splits"].values()) == 10
 
 
+def test_prepare_converts_and_a_broken_file_makes_it_fail_in_the_end(source: Path, call: Any, tmp_path: Path) -> None:
+    (source / "images" / "p3.png").write_bytes(b"no picture")
+    done = call("prepare", "covid19-cxr", source, tmp_path / "out", "--convert", "--side", 20, "--depth", 16, "--json")
+    assert done.code == 1
+    assert "failed: p3.png: image file unreadable" in done.err
+    found = done.json()
+    assert sum(found["splits"].values()) == 8
+    assert 0.4 < found["pixel_mean"] < 0.6
+    with Image.open(tmp_path / "out" / "images" / "p0.png.png") as image:
+        assert (image.size, image.mode) == ((30, 20), "I;16")
+    assert call("verify", found["datalist"]).code == 0
+
+
 def test_an_option_that_the_data_set_does_not_have_is_named(source: Path, call: Any, tmp_path: Path) -> None:
     done = call("prepare", "covid19-cxr", source, tmp_path / "out", "--set", "view=PA")
     assert done.code == 1
