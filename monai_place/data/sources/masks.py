@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from monai_place.data.sizes import radiograph_size
 __all__ = ["FilledBoxes", "MaskDrawing", "MaskFile", "Outlines", "RunLengths"]
 
 IndexMask = npt.NDArray[np.uint8]
+
+LARGEST_COORDINATE = 1e6  # of no picture; Pillow's integers overflow not far beyond
 
 
 class MaskDrawing(Protocol):
@@ -100,6 +103,7 @@ class FilledBoxes:
         drawn_height, drawn_width = self.size or (height, width)
         scale = (width / drawn_width, height / drawn_height) * 2
         for box in self.boxes:
+            _check_coordinates(box)
             x0, y0, x1, y1 = (max(0, round(value * by)) for value, by in zip(box, scale, strict=True))
             mask[y0:y1, x0:x1] = self.value
         return mask
@@ -123,16 +127,14 @@ class Outlines:
     size: None = None
 
     def draw(self, height: int, width: int) -> IndexMask:
-        """Fill each outline; what lies outside the image is cut."""
-        from PIL import Image, ImageDraw
+        """Fill each outline; what lies outside the image is cut.
 
-        picture = Image.fromarray(FilledBoxes(self.boxes, self.value).draw(height, width))
-        pen = ImageDraw.Draw(picture)
-        for x0, y0, x1, y1 in self.ellipses:
-            pen.ellipse((x0, y0, x1 - 1, y1 - 1), fill=self.value)  # Pillow counts the last pixel in
-        for polygon in self.polygons:
-            pen.polygon(list(polygon), fill=self.value)
-        return np.asarray(picture).copy()
+        A pixel belongs to an ellipse that holds its centre, and to a polygon that it lies in or on the edge of.
+        """
+        mask = FilledBoxes(self.boxes, self.value).draw(height, width)
+        for box in self.ellipses:
+            _fill_ellipse(mask, box, self.value)
+        return _fill_polygons(mask, self.polygons, self.value) if self.polygons else mask
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,37 @@ class MaskFile:
         """Read the file; resized to the image, nearest, where that has another size."""
         pixels = read_mask(Path(self.path))
         return _fit((pixels > pixels.max() / 2).astype(np.uint8) * np.uint8(self.value), height, width)
+
+
+def _fill_ellipse(mask: IndexMask, box: tuple[float, float, float, float], value: int) -> None:
+    _check_coordinates(box)
+    x0, y0, x1, y1 = box
+    if x0 >= x1 or y0 >= y1:
+        return
+    height, width = mask.shape
+    left, right = (min(max(0, edge), width) for edge in (math.floor(x0), math.ceil(x1)))
+    top, bottom = (min(max(0, edge), height) for edge in (math.floor(y0), math.ceil(y1)))
+    x = (np.arange(left, right) + 0.5 - (x0 + x1) / 2) * 2 / (x1 - x0)
+    y = (np.arange(top, bottom) + 0.5 - (y0 + y1) / 2) * 2 / (y1 - y0)
+    mask[top:bottom, left:right][x**2 + y[:, None] ** 2 <= 1] = value
+
+
+def _fill_polygons(mask: IndexMask, polygons: Sequence[Sequence[tuple[float, float]]], value: int) -> IndexMask:
+    from PIL import Image, ImageDraw
+
+    picture = Image.fromarray(mask)
+    pen = ImageDraw.Draw(picture)
+    for polygon in polygons:
+        _check_coordinates([value for corner in polygon for value in corner])
+        if len(polygon) < 2:
+            raise ValueError(f"a polygon has several corners, this one {len(polygon)}")
+        pen.polygon([(round(x), round(y)) for x, y in polygon], fill=value)
+    return np.asarray(picture).copy()
+
+
+def _check_coordinates(values: Sequence[float]) -> None:
+    if not all(-LARGEST_COORDINATE <= value <= LARGEST_COORDINATE for value in values):  # neither is NaN
+        raise ValueError(f"coordinates {list(values)!r:.80} are not of a picture")
 
 
 def _pairs(row: str) -> Sequence[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -54,16 +55,18 @@ def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> I
     """
     encoding = _encoding(path)
     with _open(path, encoding) as file:
-        table = csv.DictReader((line.replace("\0", "") for line in file), delimiter=delimiter)
         csv.field_size_limit(FIELD_LIMIT)
-        fieldnames = [(name or "").strip() for name in (table.fieldnames or ())]
-        table.fieldnames = fieldnames
-        if missing := [column for column in columns if column not in fieldnames]:
-            raise ValueError(f"{path.name}: columns {missing} are missing; found {fieldnames[:40]}")
+        table = csv.DictReader((line.replace("\0", "") for line in file), delimiter=delimiter)
         try:
+            fieldnames = [(name or "").strip() for name in (table.fieldnames or ())]
+            table.fieldnames = fieldnames
+            if missing := [column for column in columns if column not in fieldnames]:
+                # Where none is found the first line may be data, and is not quoted.
+                found = fieldnames[:40] if len(missing) < len(columns) else f"{len(fieldnames)} others: is it a header?"
+                raise ValueError(f"{path.name}: columns {missing} are missing; found {found}")
             for row in table:
                 yield {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-        except (csv.Error, OSError, EOFError) as error:
+        except (csv.Error, OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path.name}: not a readable table at line {table.line_num}: {error}") from None
 
 
@@ -105,6 +108,6 @@ def _encoding(path: Path) -> str:
                 pass
     except UnicodeDecodeError:
         return ENCODINGS[1]
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path.name}: cannot be unpacked: {type(error).__name__}") from None
     return ENCODINGS[0]
