@@ -20,7 +20,8 @@ from monai_place.data.sources.draft import PrepareReport, SourceDraft
 
 __all__ = ["SOURCES", "Conversion", "PrepareReport", "SourceDraft", "SourceInfo", "prepare_source"]
 
-OWN_ARGUMENTS = {"report", "check_counts"}  # every reader has them
+# Not options of a user: every reader has the first two, and a reader that needs them asks for the others.
+OWN_ARGUMENTS = {"report", "check_counts", "output", "workers"}
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,34 @@ SOURCES: dict[str, SourceInfo] = {
     info.name: info
     for info in (
         SourceInfo(
+            "folder",
+            "One's own archive: images of any kind in a folder, with or without a table",
+            "your own; ids are hashed with a key, and no name of a file or header comes along, unless you ask for it",
+            "monai_place.data.sources.own_folder:read_own_folder",
+        ),
+        SourceInfo(
+            "dicom",
+            "One's own archive: a tree of DICOM studies with reports as structured reports, text files or a table",
+            "your own; ids are hashed with a key, and no name of a file or header comes along, unless you ask for it",
+            "monai_place.data.sources.own_dicom:read_own_dicom",
+        ),
+        SourceInfo(
             "covid19-cxr",
             "COVID-19 image data collection (Cohen et al., arXiv:2006.11988)",
             "by image, some non-commercial; see the collection's metadata.csv",
             "monai_place.data.sources.covid19_cxr:read_covid19_cxr",
+        ),
+        SourceInfo(
+            "mimic-cxr",
+            "MIMIC-CXR and MIMIC-CXR-JPG (Johnson et al., 2019), with reports",
+            "PhysioNet Credentialed Health Data License 1.5.0; training and agreement; no redistribution",
+            "monai_place.data.sources.mimic_cxr:read_mimic_cxr",
+        ),
+        SourceInfo(
+            "chexpert",
+            "CheXpert (Irvin et al., AAAI 2019), and its 5x200 sets",
+            "Stanford University School of Medicine CheXpert Dataset Research Use Agreement; no redistribution",
+            "monai_place.data.sources.chexpert:read_chexpert",
         ),
         SourceInfo(
             "rsna",
@@ -84,22 +109,10 @@ SOURCES: dict[str, SourceInfo] = {
             "monai_place.data.sources.covidx:read_covidx",
         ),
         SourceInfo(
-            "chexpert",
-            "CheXpert (Irvin et al., AAAI 2019), and its 5x200 sets",
-            "Stanford University School of Medicine CheXpert Dataset Research Use Agreement; no redistribution",
-            "monai_place.data.sources.chexpert:read_chexpert",
-        ),
-        SourceInfo(
             "object-cxr",
             "Object-CXR, foreign objects (JF Healthcare, MIDL 2020)",
             "those of the copy; the challenge's page is closed",
             "monai_place.data.sources.object_cxr:read_object_cxr",
-        ),
-        SourceInfo(
-            "mimic-cxr",
-            "MIMIC-CXR and MIMIC-CXR-JPG (Johnson et al., 2019), with reports",
-            "PhysioNet Credentialed Health Data License 1.5.0; training and agreement; no redistribution",
-            "monai_place.data.sources.mimic_cxr:read_mimic_cxr",
         ),
     )
 }
@@ -146,6 +159,9 @@ def prepare_source(
     if Path(source).resolve() == Path(output).resolve():
         raise ValueError("output must be another folder than source, which is only read")
     report = PrepareReport()
-    draft = SOURCES[name].load()(Path(source), report=report, check_counts=check_counts, **options)
+    read = SOURCES[name].load()
+    asked = inspect.signature(read).parameters
+    given = {key: value for key, value in (("output", Path(output)), ("workers", workers)) if key in asked}
+    draft = read(Path(source), report=report, check_counts=check_counts, **given, **options)
     assemble(draft, source, output, limit=limit, workers=workers, convert=convert, progress=progress, report=report)
     return report

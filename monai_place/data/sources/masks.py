@@ -14,7 +14,7 @@ import numpy.typing as npt
 from monai_place.data.radiograph import read_mask
 from monai_place.data.sizes import radiograph_size
 
-__all__ = ["FilledBoxes", "MaskDrawing", "MaskFile", "Outlines", "RunLengths"]
+__all__ = ["FilledBoxes", "IndexMaskFile", "MaskDrawing", "MaskFile", "Outlines", "RunLengths"]
 
 IndexMask = npt.NDArray[np.uint8]
 
@@ -158,6 +158,31 @@ class MaskFile:
         """Read the file; resized to the image, nearest, where that has another size."""
         pixels = read_mask(Path(self.path))
         return _fit((pixels > pixels.max() / 2).astype(np.uint8) * np.uint8(self.value), height, width)
+
+
+@dataclass(frozen=True)
+class IndexMaskFile:
+    """A mask that is an index mask already: 0 is background, 1 to C the classes.
+
+    Args:
+        path: a PNG file.
+        classes: C, the largest value that it may hold.
+    """
+
+    path: str
+    classes: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the file."""
+        return radiograph_size(self.path)
+
+    def draw(self, height: int, width: int) -> IndexMask:
+        """Read the file; resized to the image, nearest, where that has another size."""
+        pixels = read_mask(Path(self.path))
+        if pixels.max() > self.classes:
+            raise ValueError(f"the mask holds {pixels.max()}, there are {self.classes} classes")
+        return _fit(pixels.astype(np.uint8), height, width)
 
 
 def _fill_ellipse(mask: IndexMask, box: tuple[float, float, float, float], value: int) -> None:
