@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import TypeVar
 
@@ -28,6 +29,9 @@ def map_ordered(
         tasks: may be endless: they are taken as they are needed.
         workers: processes; 0 works in this one.
 
+    Raises:
+        ChildProcessError: a worker is gone without an answer.
+
     Example:
         >>> list(map_ordered(abs, [-1, 2, -3]))
         [1, 2, 3]
@@ -43,6 +47,8 @@ def map_ordered(
             while pending:
                 yield pending.pop(0).result()
                 pending += [pool.submit(function, task) for task in islice(waiting, 1)]
+        except BrokenProcessPool:
+            raise ChildProcessError("a worker process ended without an answer: killed, or out of memory?") from None
         finally:
             for future in pending:
                 future.cancel()
