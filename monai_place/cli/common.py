@@ -8,13 +8,17 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from monai_place.transforms import ImageReading
 
 __all__ = [
     "FAILED",
     "NOTE",
+    "Override",
     "clean_errors",
     "count_progress",
     "format_interval",
@@ -24,6 +28,8 @@ __all__ = [
     "pick_device",
     "print_json",
     "print_table",
+    "read_override",
+    "reading_of",
     "talk_on_stderr",
 ]
 
@@ -33,6 +39,11 @@ FAILED = 1
 NOTE = "Research use only. Not a medical device."
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii", ".nii.gz")
 NO_NUMBER = "-"
+
+Override = Annotated[
+    Path | None,
+    typer.Option("--override", help="JSON file with settings of the bundle's configs, such as reader and image_steps."),
+]
 
 
 @contextmanager
@@ -127,6 +138,41 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             values[key] = text
     return values
+
+
+def read_override(path: Path | None) -> dict[str, Any]:
+    """Return the settings of a JSON file that overrides a bundle's config; none for None.
+
+    Raises:
+        typer.BadParameter: there is no such file, or it is no JSON object.
+    """
+    if path is None:
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"{path.name}: {error.strerror}", param_hint="--override") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"{path.name} is no JSON: {error}", param_hint="--override") from None
+    if not isinstance(values, dict):
+        raise typer.BadParameter(f"{path.name} holds no JSON object", param_hint="--override")
+    return values
+
+
+def reading_of(override: Path | None) -> ImageReading:
+    """Return how files are read: by ours, or by the `reader` and the `image_steps` of an override.
+
+    Raises:
+        typer.BadParameter: the file cannot be used, or has neither setting.
+    """
+    from monai_place.transforms import ImageReading
+
+    if override is None:
+        return ImageReading()
+    try:
+        return ImageReading.from_config(read_override(override))
+    except (ValueError, TypeError, ImportError) as error:
+        raise typer.BadParameter(f"{override.name}: {error}", param_hint="--override") from error
 
 
 def pick_device(name: str | None) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from monai_place.cli.common import (
     NOTE,
+    Override,
     clean_errors,
     count_progress,
     image_files,
@@ -17,6 +18,7 @@ from monai_place.cli.common import (
     pick_device,
     print_json,
     print_table,
+    reading_of,
 )
 
 __all__ = ["COMMANDS"]
@@ -37,6 +39,7 @@ def classify(
     mode: Annotated[str, typer.Option(help="global, local or mean.")] = "mean",
     as_json: AsJson = False,  # noqa: FBT002
     device: Device = None,
+    override: Override = None,
 ) -> None:
     """Zero-shot probabilities of findings; a file that cannot be read is listed, and the exit code is 1."""
     from monai_place.inference import load, write_findings_csv, write_findings_json
@@ -45,9 +48,9 @@ def classify(
         raise typer.BadParameter(f"{mode!r} is not one of global, local, mean", param_hint="--mode")
     if out is not None and out.suffix not in (".csv", ".json"):
         raise typer.BadParameter(f"{out.name!r} ends neither in .csv nor in .json", param_hint="--out")
-    chosen = pick_device(device)
+    chosen, reading = pick_device(device), reading_of(override)
     with clean_errors():
-        predictor, files = load(model, device=chosen), image_files(inputs)
+        predictor, files = load(model, device=chosen, reading=reading), image_files(inputs)
         with count_progress("classify") as progress:
             found = predictor.classify(files, finding or None, mode=mode, progress=progress)  # type: ignore[arg-type]
         if out is not None:
@@ -69,13 +72,14 @@ def embed(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the index; added to where it is there.")],
     prefix: Annotated[str, typer.Option(help="Put before each name, to tell folders of one index apart.")] = "",
     device: Device = None,
+    override: Override = None,
 ) -> None:
     """Write global image embeddings into an index folder; an image's name is its path below the folder they share."""
     from monai_place.inference import EmbeddingIndex, load
 
-    chosen = pick_device(device)
+    chosen, reading = pick_device(device), reading_of(override)
     with clean_errors():
-        predictor, files = load(model, device=chosen), image_files(inputs)
+        predictor, files = load(model, device=chosen, reading=reading), image_files(inputs)
         with count_progress("embed") as progress:
             found = predictor.embed_image(files, progress=progress)
         names = [prefix + source for source in found.sources]
@@ -100,15 +104,18 @@ def retrieve(
     k: Annotated[int, typer.Option("--k", "-k", help="Entries wanted.", min=1)] = 10,
     as_json: AsJson = False,  # noqa: FBT002
     device: Device = None,
+    override: Override = None,
 ) -> None:
     """Find the images of an index that are most like an image or a text."""
     from monai_place.inference import EmbeddingIndex, load
 
     if (image is None) == (text is None):
         raise typer.BadParameter("give one of them, and not both", param_hint="--image, --text")
-    chosen = pick_device(device)
+    chosen, reading = pick_device(device), reading_of(override)
     with clean_errors():
-        result = load(model, device=chosen).retrieve(EmbeddingIndex.load(index), image=image, text=text, k=k)
+        result = load(model, device=chosen, reading=reading).retrieve(
+            EmbeddingIndex.load(index), image=image, text=text, k=k
+        )
     found = list(zip(result.ids[0], result.scores[0].tolist(), strict=True))
     if as_json:
         print_json([{"image": name, "score": score} for name, score in found])
@@ -123,16 +130,16 @@ def ground(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlays.")],
     as_json: AsJson = False,  # noqa: FBT002
     device: Device = None,
+    override: Override = None,
 ) -> None:
     """Show where an image supports a sentence, as overlays in the image's own size."""
-    from monai_place.data.radiograph import read_radiograph
     from monai_place.inference import load, write_overlays
     from monai_place.visualize import overlay_heat
 
-    chosen = pick_device(device)
+    chosen, reading = pick_device(device), reading_of(override)
     with clean_errors():
-        grounded = load(model, device=chosen).ground(image, text)
-        files = write_overlays(out, read_radiograph(image)[0], grounded, render=overlay_heat)
+        grounded = load(model, device=chosen, reading=reading).ground(image, text)
+        files = write_overlays(out, reading.read(image)[0].numpy(), grounded, render=overlay_heat)
     rows: Sequence[dict[str, Any]] = [
         {"file": str(path), "text": entry.text, "score": entry.score, "peak": list(entry.peak)}
         for path, entry in zip(files, grounded, strict=True)

@@ -12,11 +12,14 @@ import typer
 
 from monai_place.cli.common import (
     NOTE,
+    Override,
     clean_errors,
     count_progress,
     list_failed,
     parse_settings,
     pick_device,
+    read_override,
+    reading_of,
     talk_on_stderr,
 )
 from monai_place.cli.tables import evaluation_tables, print_tables, validation_table
@@ -37,6 +40,7 @@ def pretrain(
     preset: Annotated[str | None, typer.Option(help="place_tiny, place_small or place_base.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,  # noqa: FBT002
     setting: Settings = None,
+    override: Override = None,
     dry_run: Annotated[  # noqa: FBT002
         bool, typer.Option("--dry-run", help="Check the settings, make the run's folder, print the command and stop.")
     ] = False,
@@ -51,7 +55,7 @@ def pretrain(
 
     if preset is not None and preset not in PRESETS:
         raise typer.BadParameter(f"{preset!r} is not one of {sorted(PRESETS)}", param_hint="--preset")
-    changes = read_settings(setting or [], out)
+    changes = read_settings(setting or [], out, override=read_override(override))
     with clean_errors():
         _require_pairs(datalist)  # before anything is written
         settings: dict[str, Any] = read_run_settings(out) if resume else {}
@@ -80,6 +84,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the intervals.", min=0)] = 0,
     limit: Annotated[int | None, typer.Option(help="First so many records only.", min=1)] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; by default a GPU if there is one.")] = None,
+    override: Override = None,
 ) -> None:
     """Retrieval, zero-shot findings, grounding and diagnostics of a model on a split, with 95 % intervals.
 
@@ -94,9 +99,9 @@ def evaluate(
 
     if split not in SPLITS:
         raise typer.BadParameter(f"{split!r} is not one of {', '.join(SPLITS)}", param_hint="--split")
-    chosen = pick_device(device)
+    chosen, reading = pick_device(device), reading_of(override)
     with clean_errors():
-        loaded = load_place(model, device=chosen)
+        loaded = load_place(model, device=chosen, reading=reading)
         records = load_records(datalist, split, limit=limit)
         if not records:
             raise ValueError(f"{datalist.name}: split {split!r} is empty")
@@ -139,7 +144,9 @@ def demo(
     typer.echo(NOTE, err=True)
 
 
-def read_settings(pairs: Sequence[str], run: Path | None) -> dict[str, Any]:
+def read_settings(
+    pairs: Sequence[str], run: Path | None, *, override: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Read `--set` pairs for the bundle's train.json, and refuse a key that it does not have.
 
     MONAI takes any key and says nothing, so that a misspelled one would change nothing for hours. The last part of a
@@ -148,6 +155,7 @@ def read_settings(pairs: Sequence[str], run: Path | None) -> dict[str, Any]:
     Args:
         pairs: of the form key=value.
         run: folder whose own config counts where it has one; None takes the package's.
+        override: settings of a JSON file; a pair wins over them.
 
     Raises:
         typer.BadParameter: a pair is not of the form, a key is unknown, another argument gives it, or its value is text
@@ -159,7 +167,7 @@ def read_settings(pairs: Sequence[str], run: Path | None) -> dict[str, Any]:
     """
     from monai_place.engines.bundle import bundle_folder
 
-    values = parse_settings(pairs)
+    values = {**(override or {}), **parse_settings(pairs)}
     if not values:
         return {}
     file = next(
@@ -169,18 +177,17 @@ def read_settings(pairs: Sequence[str], run: Path | None) -> dict[str, Any]:
     )
     config = json.loads(file.read_text(encoding="utf-8"))
     for key, value in values.items():
+        source = "--override" if key in (override or {}) else "--set"
         if key in GIVEN_ELSEWHERE:
-            raise typer.BadParameter(f"{key!r} is given by {GIVEN_ELSEWHERE[key]}", param_hint="--set")
-        default = _find_setting(key, config)
+            raise typer.BadParameter(f"{key!r} is given by {GIVEN_ELSEWHERE[key]}", param_hint=source)
+        default = _find_setting(key, config, source)
         if isinstance(default, (int, float)) and isinstance(value, str) and not value.startswith(("$", "@", "%")):
-            raise typer.BadParameter(
-                f"{key!r} is {value!r}, expected such as {json.dumps(default)}", param_hint="--set"
-            )
+            raise typer.BadParameter(f"{key!r} is {value!r}, expected such as {json.dumps(default)}", param_hint=source)
     # MONAI drops an override that is None, and evaluates an expression.
     return {key: "$None" if value is None else value for key, value in values.items()}
 
 
-def _find_setting(key: str, config: Mapping[str, Any]) -> Any:
+def _find_setting(key: str, config: Mapping[str, Any], source: str) -> Any:
     """Return what the config holds under a key, None under a new one; raise where there is no place for it."""
     parts = key.replace("::", "#").split("#")
     place: Any = config
@@ -195,7 +202,7 @@ def _find_setting(key: str, config: Mapping[str, Any]) -> Any:
             known = list(place) if isinstance(place, dict) else []
             like = difflib.get_close_matches(part, known, n=1)
             hint = f"; did you mean {'#'.join([*parts[:depth], like[0]])!r}?" if like else ""
-            raise typer.BadParameter(f"train.json has no setting {key!r}{hint}", param_hint="--set")
+            raise typer.BadParameter(f"train.json has no setting {key!r}{hint}", param_hint=source)
     return place
 
 

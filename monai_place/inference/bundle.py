@@ -15,7 +15,6 @@ import torch
 
 from monai_place.atomic import atomic_path, write_json_atomic, write_text_atomic
 from monai_place.data.datalist import load_records, read_datalist
-from monai_place.data.radiograph import read_radiograph
 from monai_place.engines.bundle import add_bundle_files
 from monai_place.engines.ranks import run_on_first_rank
 from monai_place.inference.classifier import PLACEFindingClassifier, ScoreMode, image_fields
@@ -29,6 +28,7 @@ from monai_place.inference.results import Classification
 from monai_place.inference.writers import write_overlays
 from monai_place.networks import PLACEConfig
 from monai_place.preprocess import PreprocessSpec
+from monai_place.transforms.reading import ImageReading
 from monai_place.weights import PlaceDescription, WeightsError, read_place_json, read_state_dict
 
 __all__ = [
@@ -151,7 +151,11 @@ def bundle_classifier(folder: str | os.PathLike[str]) -> PLACEFindingClassifier:
 
 
 def load_classifier_weights(
-    network: PLACEFindingClassifier, folder: str | os.PathLike[str], *, preprocess: PreprocessSpec | None = None
+    network: PLACEFindingClassifier,
+    folder: str | os.PathLike[str],
+    *,
+    preprocess: PreprocessSpec | None = None,
+    reading: ImageReading | None = None,
 ) -> None:
     """Load the weights of a model folder into a classifier that was built from a bundle's metadata, strictly.
 
@@ -159,6 +163,7 @@ def load_classifier_weights(
         network: takes the weights, and the true names of its classes.
         folder: such as a bundle's `models`.
         preprocess: what images will be prepared with; None does not compare it.
+        reading: how files will be read; another way than in training is logged. None does not compare it.
 
     Raises:
         FileNotFoundError: there is no model.
@@ -179,6 +184,8 @@ def load_classifier_weights(
         )
     if preprocess is not None and preprocess != description.preprocess:
         raise WeightsError(f"the weights were trained with {description.preprocess}, images get {preprocess}")
+    if reading is not None:
+        reading.warn_if_other_than(description.extra.get("reading"))
     try:
         network.load_state_dict(read_state_dict(folder / "model.pt"))
     except RuntimeError as error:
@@ -197,6 +204,7 @@ def evaluate_bundle(
     bootstrap: int = 1000,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    reading: ImageReading | None = None,
 ) -> dict[str, Any]:
     """Measure a model on a split, see `evaluate_place`, and write the numbers as JSON.
 
@@ -210,12 +218,13 @@ def evaluate_bundle(
         bootstrap: resamples of the intervals.
         seed: of the bootstrap.
         device: where the model runs.
+        reading: a team's own reader and steps; None takes ours.
 
     Raises:
         ValueError: the split is empty, or none of its images can be read.
     """
     values = evaluate_place(
-        load_place(folder, device=device),
+        load_place(folder, device=device, reading=reading),
         load_records(datalist, split, limit=limit),
         classes=read_datalist(datalist).classes,
         # None where no finding has a mask; the prior is that of the training split, whatever is measured.
@@ -238,6 +247,7 @@ def ground_folder(
     output: str | os.PathLike[str],
     render: Callable[..., Any] | None = None,
     device: torch.device | str = "cpu",
+    reading: ImageReading | None = None,
 ) -> list[Path]:
     """Write where images show what sentences say, one picture an image and sentence.
 
@@ -249,13 +259,15 @@ def ground_folder(
         output: folder for the pictures.
         render: see `write_overlays`.
         device: where the model runs.
+        reading: a team's own reader and steps; None takes ours.
     """
-    predictor = PLACEPredictor(load_place(folder, device=device))
+    predictor = PLACEPredictor(load_place(folder, device=device, reading=reading))
     files: list[Path] = []
     for result in found.results:
         path = Path(dataset_dir, result.source)
         grounded = [replace(entry, source=result.source) for entry in predictor.ground(path, list(sentences))]
-        files += write_overlays(output, read_radiograph(path)[0], grounded, render=render)
+        picture = predictor.loaded.reading.read(path)[0].numpy()
+        files += write_overlays(output, picture, grounded, render=render)
     logger.info("%d overlays of %d sentences written; not a medical device", len(files), len(sentences))
     return files
 

@@ -28,6 +28,7 @@ from monai_place.metrics.location_prior import LocationPrior
 from monai_place.networks import ImageFeatures, grounding_maps
 from monai_place.transforms.collate import collate_studies
 from monai_place.transforms.geometry import fit_geometry
+from monai_place.transforms.steps import PictureMove
 
 __all__ = ["CollectedStudies", "GroundingRow", "collect_studies", "fit_location_prior"]
 
@@ -130,6 +131,7 @@ def collect_studies(
     """
     if not records:
         raise ValueError("records is empty; an evaluation needs at least one study")
+    loaded.reading.warn_if_other_than(loaded.metadata.get("reading"))
     names = loaded.classes if classes is None else tuple(classes)
     labels = label_table(records, names)
     model, device = loaded.model, loaded.model.log_temperature.device
@@ -144,7 +146,7 @@ def collect_studies(
     captured: list[torch.Tensor] = []
     hook = model.image_projection.register_forward_pre_hook(lambda _, arguments: captured.append(arguments[0]))
     pictures = [record["image"] for record in records]
-    queue = ImageQueue(pictures, loaded.preprocess, batch_size=batch_size, progress=progress)
+    queue = ImageQueue(pictures, loaded.preprocess, reading=loaded.reading, batch_size=batch_size, progress=progress)
     try:
         for places, image in queue:
             captured.clear()
@@ -169,7 +171,10 @@ def collect_studies(
                     # The report was read already; a record whose sentences are split in another way is read again.
                     same = [sentence["text"] for sentence in record.get("sentences") or ()] == split[row]
                     embedded = output.report.sentence_embeddings[row][output.report.sentence_mask[row]]
-                    grounding += _ground(loaded, record, _single(output.image, row), prior, embedded if same else None)
+                    known = embedded if same else None
+                    grounding += _ground(
+                        loaded, record, _single(output.image, row), prior, known, move=queue.moves.get(place)
+                    )
             kept += places
     finally:
         hook.remove()
@@ -216,6 +221,8 @@ def _ground(
     features: tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, int]],
     prior: LocationPrior | None,
     embedded: torch.Tensor | None,
+    *,
+    move: PictureMove | None = None,
 ) -> list[GroundingRow]:
     """Ground the sentences of a record that speak of a finding with a mask, each in the context of its report."""
     sentences, findings = record.get("sentences") or [], record.get("findings") or []
@@ -241,8 +248,10 @@ def _ground(
         if region is None:
             continue
         spec = loaded.preprocess
-        geometry = fit_geometry(region.shape[0], region.shape[1], spec.image_size, spec.resize_rule)
-        heat = map_on_picture(patch_map[None], geometry)[0]
+        height, width = region.shape if move is None else move.after
+        geometry = fit_geometry(height, width, spec.image_size, spec.resize_rule)
+        heat = map_on_picture(patch_map[None], geometry)
+        heat = (heat if move is None else move.back(heat))[0]
         result.append(
             GroundingRow(
                 study=str(record.get("id", "")),

@@ -19,6 +19,7 @@ from monai_place.inference.classifier import PLACEFindingClassifier
 from monai_place.inference.results import Classification, FailedImage, FindingScores
 from monai_place.inference.writers import write_findings_csv, write_findings_json
 from monai_place.preprocess import PreprocessSpec
+from monai_place.transforms.reading import ImageReading
 
 __all__ = ["ClassifierWeightsHandler", "FindingsWriterHandler"]
 
@@ -34,21 +35,28 @@ class ClassifierWeightsHandler:
         network: built from the bundle's metadata.
         folder: the bundle's `models`.
         preprocess: what images are prepared with; it must be that of the weights.
+        reading: how files are read; see `load_classifier_weights`.
     """
 
     def __init__(
-        self, network: PLACEFindingClassifier, folder: str | os.PathLike[str], *, preprocess: PreprocessSpec
+        self,
+        network: PLACEFindingClassifier,
+        folder: str | os.PathLike[str],
+        *,
+        preprocess: PreprocessSpec,
+        reading: ImageReading | None = None,
     ) -> None:
         self.network = network
         self.folder = Path(folder)
         self.preprocess = preprocess
+        self.reading = reading
 
     def attach(self, engine: Any) -> None:
         """Attach to a MONAI evaluator."""
         engine.add_event_handler(Events.STARTED, self._load)
 
     def _load(self) -> None:
-        load_classifier_weights(self.network, self.folder, preprocess=self.preprocess)
+        load_classifier_weights(self.network, self.folder, preprocess=self.preprocess, reading=self.reading)
 
 
 class FindingsWriterHandler:

@@ -18,6 +18,8 @@ from monai_place.inference.results import FailedImage
 from monai_place.preprocess import PreprocessSpec
 from monai_place.transforms.geometry import FitGeometry, fit_geometry
 from monai_place.transforms.images import image_transforms
+from monai_place.transforms.reading import ImageReading
+from monai_place.transforms.steps import PictureMove
 
 __all__ = [
     "ImageInput",
@@ -43,11 +45,13 @@ class PreparedImage:
         pixels: (H, W) float32 in [0, 1], as read.
         tensor: (1, S, S) float32, fitted and normalized.
         geometry: how one lies on the other.
+        move: where a team's own steps moved the pixels of the file, before all this; None where they did not.
     """
 
     pixels: torch.Tensor
     tensor: torch.Tensor
     geometry: FitGeometry
+    move: PictureMove | None = None
 
 
 def image_list(images: ImageInput | Sequence[ImageInput]) -> list[ImageInput]:
@@ -102,19 +106,26 @@ def load_pixels(image: ImageInput) -> torch.Tensor:
     return values
 
 
-def prepare_image(image: ImageInput, spec: PreprocessSpec) -> PreparedImage:
+def prepare_image(image: ImageInput, spec: PreprocessSpec, reading: ImageReading | None = None) -> PreparedImage:
     """Load, fit and normalize one image, by the transforms of training.
 
     Args:
-        image: see `load_pixels`.
+        image: see `load_pixels`; an array is what a reader would give.
         spec: the preprocessing of the weights.
+        reading: a team's own reader and steps; None takes ours.
     """
-    pixels = load_pixels(image)
+    move: PictureMove | None = None
+    if reading is None or reading.is_ours:
+        pixels = load_pixels(image)
+    else:
+        is_file = isinstance(image, (str, os.PathLike))
+        read = reading(image) if is_file else reading.prepare(load_pixels(image))  # type: ignore[arg-type]
+        pixels, move = read.pixels, read.move
     data: dict[Any, Any] = {"image": pixels[None]}
     for step in image_transforms(spec)[1:]:  # all but the loading
         data = step(data)
     geometry = fit_geometry(pixels.shape[0], pixels.shape[1], spec.image_size, spec.resize_rule)
-    return PreparedImage(pixels, data["image"], geometry)
+    return PreparedImage(pixels, data["image"], geometry, move)
 
 
 def failure_reason(name: str, error: BaseException) -> str:
@@ -140,6 +151,7 @@ class ImageQueue:
     Args:
         images: files, arrays or tensors.
         spec: the preprocessing of the weights.
+        reading: see `prepare_image`.
         batch_size: images at a time.
         progress: called with (images done, images in all) after each batch, and at the end.
 
@@ -152,6 +164,7 @@ class ImageQueue:
         images: ImageInput | Sequence[ImageInput],
         spec: PreprocessSpec,
         *,
+        reading: ImageReading | None = None,
         batch_size: int = 16,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
@@ -160,6 +173,8 @@ class ImageQueue:
         self.images = image_list(images)
         self.names = source_names(self.images)
         self.spec = spec
+        self.reading = reading
+        self.moves: dict[int, PictureMove] = {}  # by place, where a step moved something
         self.batch_size = batch_size
         self.progress = progress
         self.failed: list[FailedImage] = []
@@ -167,6 +182,7 @@ class ImageQueue:
     def __iter__(self) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Yield the places of the images of a batch, and the batch (B, 1, S, S)."""
         self.failed.clear()
+        self.moves.clear()
         places: list[int] = []
         tensors: list[torch.Tensor] = []
         for place, image in enumerate(self.images):
@@ -186,11 +202,17 @@ class ImageQueue:
 
     def _tensor(self, place: int, image: ImageInput) -> torch.Tensor | None:
         if not isinstance(image, (str, os.PathLike)):
-            return prepare_image(image, self.spec).tensor  # a wrong array is the caller's mistake, not a bad file
+            return self._prepare(place, image)  # a wrong array is the caller's mistake, not a bad file
         try:
-            return prepare_image(image, self.spec).tensor
+            return self._prepare(place, image)
         except Exception as error:
             reason = failure_reason(Path(image).name, error)
         logger.warning("%s", reason)
         self.failed.append(FailedImage(place, self.names[place], reason))
         return None
+
+    def _prepare(self, place: int, image: ImageInput) -> torch.Tensor:
+        prepared = prepare_image(image, self.spec, self.reading)
+        if prepared.move is not None:
+            self.moves[place] = prepared.move
+        return prepared.tensor

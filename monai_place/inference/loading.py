@@ -13,6 +13,7 @@ import torch
 from monai_place.data.tokens import ReportTokenizer
 from monai_place.networks import PLACEConfig, PLACEModel
 from monai_place.preprocess import PreprocessSpec
+from monai_place.transforms.reading import ImageReading
 from monai_place.weights import (
     PlaceDescription,
     WeightsError,
@@ -42,7 +43,9 @@ class LoadedPLACE:
         tokenizer: of its reports.
         classes: findings of the data it was trained on.
         metadata: `package_version`, `tokenizer_fingerprint` and what the writer added. Its `loss`, where it is there,
-            holds the `temperature` and `pick_temperature` of PCMA in training.
+            holds the `temperature` and `pick_temperature` of PCMA in training; its `reading`, the names of the reader
+            and the steps that made its pictures.
+        reading: how a file becomes a picture.
     """
 
     model: PLACEModel
@@ -50,6 +53,7 @@ class LoadedPLACE:
     tokenizer: ReportTokenizer
     classes: tuple[str, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
+    reading: ImageReading = field(default_factory=ImageReading)
 
     @property
     def local_temperature(self) -> float:
@@ -84,12 +88,16 @@ def find_model_folder(path: str | os.PathLike[str]) -> Path:
     raise FileNotFoundError(f"{start.name!r} holds no model of PLACE; looked for {looked}")
 
 
-def load_place(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> LoadedPLACE:
+def load_place(
+    path: str | os.PathLike[str], *, device: torch.device | str = "cpu", reading: ImageReading | None = None
+) -> LoadedPLACE:
     """Load a pretrained model; nothing is fetched and nothing is unpickled.
 
     Args:
         path: see `find_model_folder`.
         device: where the model goes.
+        reading: a team's own reader and steps; None takes ours. Those of the training are not found by themselves:
+            nothing that a model folder names is ever imported.
 
     Raises:
         FileNotFoundError: there is no model, or a part of it is missing.
@@ -119,6 +127,7 @@ def load_place(path: str | os.PathLike[str], *, device: torch.device | str = "cp
             "tokenizer_fingerprint": description.tokenizer_fingerprint,
             **description.extra,
         },
+        reading=reading or ImageReading(),
     )
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from monai_place.inference.classifier import PLACEFindingClassifier, ScoreMode
 from monai_place.inference.export import build_classifier
-from monai_place.inference.images import ImageInput, ImageQueue, prepare_image, source_names
+from monai_place.inference.images import ImageInput, ImageQueue, PreparedImage, prepare_image, source_names
 from monai_place.inference.index import EmbeddingIndex, SearchResult
 from monai_place.inference.loading import LoadedPLACE, load_place
 from monai_place.inference.prompts import PromptSet, prompts_for
@@ -19,23 +19,30 @@ from monai_place.inference.results import Classification, FindingScores, Grounde
 from monai_place.inference.text import TextEmbeddings, embed_reports, embed_sentences
 from monai_place.networks import ImageFeatures, grounding_maps
 from monai_place.transforms.geometry import FitGeometry, unfit_image
+from monai_place.transforms.reading import ImageReading
 
 __all__ = ["PLACEPredictor", "load", "map_on_picture"]
 
 
-def load(path: str | os.PathLike[str], *, device: torch.device | str | None = None) -> PLACEPredictor:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: torch.device | str | None = None,
+    reading: ImageReading | None = None,
+) -> PLACEPredictor:
     """Load a pretrained model for use.
 
     Args:
         path: a model folder, a run folder or the root of a bundle.
         device: where it runs; None takes a GPU where there is one.
+        reading: a team's own reader and steps; None takes ours.
 
     Raises:
         FileNotFoundError: there is no model.
         ValueError: a part of it is damaged, or the parts do not belong together.
     """
     chosen = device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu")
-    return PLACEPredictor(load_place(path, device=chosen))
+    return PLACEPredictor(load_place(path, device=chosen, reading=reading))
 
 
 def map_on_picture(maps: torch.Tensor, geometry: FitGeometry) -> torch.Tensor:
@@ -66,6 +73,7 @@ class PLACEPredictor:
     def __init__(self, loaded: LoadedPLACE, *, batch_size: int = 16) -> None:
         self.loaded = loaded
         self.batch_size = batch_size
+        loaded.reading.warn_if_other_than(loaded.metadata.get("reading"))
         self._classifiers: dict[tuple[PromptSet, ScoreMode], PLACEFindingClassifier] = {}
 
     @property
@@ -88,7 +96,7 @@ class PLACEPredictor:
             images: one or many.
             progress: called with (images done, images in all).
         """
-        queue = ImageQueue(images, self.loaded.preprocess, batch_size=self.batch_size, progress=progress)
+        queue = self._queue(images, progress)
         rows, places = [torch.zeros(0, self.loaded.model.config.joint_dim)], []
         for part, batch in queue:
             rows.append(self.loaded.model.encode_image(batch.to(self.device)).global_embedding.float().cpu())
@@ -126,7 +134,7 @@ class PLACEPredictor:
             ValueError: no findings are given and the model has no classes, or `mode` is unknown.
         """
         classifier = self.classifier(findings, mode=mode)
-        queue = ImageQueue(images, self.loaded.preprocess, batch_size=self.batch_size, progress=progress)
+        queue = self._queue(images, progress)
         results = []
         for places, batch in queue:
             scores = classifier.scores(batch.to(self.device)).float().cpu()
@@ -188,7 +196,7 @@ class PLACEPredictor:
         """
         texts = [text] if isinstance(text, str) else list(text)
         _, sentences = embed_sentences(self.loaded.model, self.loaded.tokenizer, texts)
-        features, geometry = self._features(image)
+        features, prepared = self._features(image)
         patches = grounding_maps(
             sentences.to(self.device),
             features.observations[0].float(),
@@ -196,7 +204,9 @@ class PLACEPredictor:
             features.patch_values[0].float(),
             pick_temperature=self.loaded.pick_temperature,
         ).cpu()  # (S, N)
-        maps = map_on_picture(patches.unflatten(1, features.grid), geometry)
+        maps = map_on_picture(patches.unflatten(1, features.grid), prepared.geometry)
+        if prepared.move is not None:
+            maps = prepared.move.back(maps)
         source = source_names([image])[0]
         grounded = tuple(
             GroundedSentence(source, sentence, evidence.numpy(), float(score))
@@ -226,6 +236,17 @@ class PLACEPredictor:
         return self._classifiers[key]
 
     @torch.no_grad()
-    def _features(self, image: ImageInput) -> tuple[ImageFeatures, FitGeometry]:
-        prepared = prepare_image(image, self.loaded.preprocess)
-        return self.loaded.model.encode_image(prepared.tensor[None].to(self.device)), prepared.geometry
+    def _features(self, image: ImageInput) -> tuple[ImageFeatures, PreparedImage]:
+        prepared = prepare_image(image, self.loaded.preprocess, self.loaded.reading)
+        return self.loaded.model.encode_image(prepared.tensor[None].to(self.device)), prepared
+
+    def _queue(
+        self, images: ImageInput | Sequence[ImageInput], progress: Callable[[int, int], None] | None
+    ) -> ImageQueue:
+        return ImageQueue(
+            images,
+            self.loaded.preprocess,
+            reading=self.loaded.reading,
+            batch_size=self.batch_size,
+            progress=progress,
+        )

@@ -20,21 +20,27 @@ from monai_place.transforms.intensity import (
     change_intensity,
 )
 from monai_place.transforms.load import LoadRadiographd
+from monai_place.transforms.reading import ImageReading, ReadImage
 from monai_place.transforms.replay import ReplayableTransform, replay_transforms
+from monai_place.transforms.steps import PictureMove, RadiographStepsd, picture_move
 from monai_place.transforms.text import RandSentencesd, SelectSentencesd, SplitReportd, TokenizeReportd
 
 __all__ = [
     "FitGeometry",
     "FitRadiographd",
+    "ImageReading",
     "IntensityChange",
     "LoadRadiographd",
     "NormalizeRadiographd",
+    "PictureMove",
     "RadiographAffined",
     "RadiographIntensityd",
     "RadiographPose",
+    "RadiographStepsd",
     "RandRadiographAffined",
     "RandRadiographIntensityd",
     "RandSentencesd",
+    "ReadImage",
     "ReplayableTransform",
     "SelectSentencesd",
     "SplitReportd",
@@ -45,6 +51,7 @@ __all__ = [
     "fit_geometry",
     "fit_image",
     "image_transforms",
+    "picture_move",
     "pose_matrix",
     "replay_transforms",
     "unfit_image",
