@@ -18,6 +18,7 @@ CORE = [
     "transformers>=5.0",
     "tokenizers>=0.22",
     "safetensors>=0.6",
+    "filelock>=3.13",
     "nibabel>=5.3",
     "pydicom>=3.0.2",  # CVE-2026-32711
     "pylibjpeg>=2.1",
@@ -51,6 +52,7 @@ EXTRAS = {
     "dicom": ["highdicom>=0.27"],
     "generation": ["pycocoevalcap>=1.2"],
     "export": ["onnx>=1.19", "onnxruntime>=1.23", "onnxscript>=0.5"],
+    "search": ["faiss-cpu>=1.9"],
     "docs": ["sphinx>=8", "myst-parser>=4", "furo>=2024.8"],
     "dev": [
         "codespell>=2.4",

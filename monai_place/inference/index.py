@@ -1,9 +1,7 @@
-"""A folder of embeddings with their ids, and exact search in it."""
+"""Embeddings with their ids, and exact search in them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +9,18 @@ from pathlib import Path
 
 import torch
 
-from monai_place.atomic import atomic_path, write_json_atomic
-from monai_place.weights import WeightsError, read_safetensors
+from monai_place.inference.index_folder import (
+    KINDS,
+    IndexContent,
+    IndexKind,
+    append_content,
+    read_content,
+    write_content,
+)
+from monai_place.inference.index_segments import PackedIds, Segment, unit_rows
+from monai_place.metrics.search import ENTRIES_AT_A_TIME, SearchEngine, TopEntries, top_entries
 
 __all__ = ["EmbeddingIndex", "SearchResult"]
-
-FORMAT_VERSION = 1
-HEAD = "index.json"
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,19 @@ class SearchResult:
 
 
 class EmbeddingIndex:
-    """Embeddings and their ids.
+    """Embeddings of images or of reports, and their ids.
 
-    On disk it is a folder with `index.json` (ids, and the name of the embedding file) and one safetensors file. A save
-    writes a new embedding file and then replaces `index.json`, so that whoever reads finds the old index or the new
-    one, whole.
+    In a folder it is a small head and segments (`monai_place.inference.index_folder`): opening it reads the head,
+    adding to it writes one more segment, and a reader finds the old index or the new one, whole.
 
     Args:
         embeddings: (M, D), not zero; they are brought to unit norm.
         ids: M different texts.
+        kind: what the entries are, `images` or `reports`.
+        model: fingerprint of the model that made them, see `model_fingerprint`; None leaves it open.
 
     Raises:
-        ValueError: the numbers differ, an id stands twice, or an embedding is zero or not finite.
+        ValueError: the numbers differ, an id stands twice, an embedding is zero or not finite, or the kind is unknown.
 
     Example:
         >>> index = EmbeddingIndex(torch.eye(3), ["a", "b", "c"])
@@ -53,103 +57,163 @@ class EmbeddingIndex:
         (('b', 'c'),)
     """
 
-    def __init__(self, embeddings: torch.Tensor, ids: Sequence[str]) -> None:
+    def __init__(
+        self, embeddings: torch.Tensor, ids: Sequence[str], *, kind: IndexKind = "images", model: str | None = None
+    ) -> None:
         if embeddings.dim() != 2 or len(embeddings) != len(ids):
             raise ValueError(f"embeddings {tuple(embeddings.shape)} must be ({len(ids)}, D) for {len(ids)} ids")
         if len(set(ids)) != len(ids):
             raise ValueError(f"{len(ids) - len(set(ids))} of {len(ids)} ids stand twice")
-        self.ids = tuple(str(entry) for entry in ids)
-        self.embeddings = _unit(embeddings, "embedding")
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
+        segment = Segment(unit_rows(embeddings, "embedding"), PackedIds.pack([str(entry) for entry in ids]))
+        self._content = IndexContent(kind, model, (segment,))
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self._content)
+
+    @property
+    def kind(self) -> IndexKind:
+        """What the entries are."""
+        return self._content.kind
+
+    @property
+    def model(self) -> str | None:
+        """Fingerprint of the model that made the embeddings; None where it is not known."""
+        return self._content.model
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All M ids; all of them are read."""
+        return tuple(text for segment in self._content.segments for text in segment.ids)
+
+    @property
+    def embeddings(self) -> torch.Tensor:
+        """(M, D) float32, unit norm; all of them in one tensor."""
+        parts = [segment.embeddings for segment in self._content.segments]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def append(self, embeddings: torch.Tensor, ids: Sequence[str]) -> EmbeddingIndex:
-        """Return an index with more entries.
+        """Return an index in memory with more entries; `append_to` adds to a folder.
 
         Raises:
             ValueError: as in the class; an id that is there already counts as one that stands twice.
         """
-        if embeddings.dim() != 2 or embeddings.shape[1] != self.embeddings.shape[1]:
-            raise ValueError(f"embeddings {tuple(embeddings.shape)} must be (M, {self.embeddings.shape[1]})")
-        return EmbeddingIndex(torch.cat([self.embeddings, embeddings.float().cpu()]), [*self.ids, *ids])
+        mine = self.embeddings
+        if embeddings.dim() != 2 or embeddings.shape[1] != mine.shape[1]:
+            raise ValueError(f"embeddings {tuple(embeddings.shape)} must be (M, {mine.shape[1]})")
+        rows = torch.cat([mine, embeddings.float().cpu()])
+        return EmbeddingIndex(rows, [*self.ids, *ids], kind=self.kind, model=self.model)
 
-    def search(self, queries: torch.Tensor, *, k: int = 10, chunk: int = 65536) -> SearchResult:
+    def search(
+        self, queries: torch.Tensor, *, k: int = 10, chunk: int = ENTRIES_AT_A_TIME, engine: SearchEngine = "auto"
+    ) -> SearchResult:
         """Find the nearest entries by cosine, exactly; of equal ones the earlier entry comes first.
 
         Args:
             queries: (Q, D), not zero.
             k: entries wanted; fewer where the index holds fewer.
-            chunk: entries compared at a time, which bounds the memory to Q * chunk scores.
+            chunk: entries compared at a time; memory is that of 1,024 x chunk scores, and of the answers.
+            engine: `torch`, `faiss`, or `auto`: faiss where it is installed; the answers are the same.
 
         Raises:
             ValueError: the widths differ, a query is zero or not finite, or a number is below 1.
         """
-        if queries.dim() != 2 or queries.shape[1] != self.embeddings.shape[1]:
-            raise ValueError(f"queries {tuple(queries.shape)} must be (Q, {self.embeddings.shape[1]})")
+        found = self.search_places(queries, k=k, chunk=chunk, engine=engine)
+        names: dict[int, str] = {}
+        for place in found.places.unique().tolist():
+            names[place] = self._id(place)
+        return SearchResult(tuple(tuple(names[place] for place in row) for row in found.places.tolist()), found.scores)
+
+    def search_places(
+        self, queries: torch.Tensor, *, k: int = 10, chunk: int = ENTRIES_AT_A_TIME, engine: SearchEngine = "auto"
+    ) -> TopEntries:
+        """Do what `search` does, with the places of the entries in place of their ids: for very many queries.
+
+        Args:
+            queries: see `search`.
+            k: see `search`.
+            chunk: see `search`.
+            engine: see `search`.
+        """
+        parts = [segment.embeddings for segment in self._content.segments]
+        width = parts[0].shape[1]
+        if queries.dim() != 2 or queries.shape[1] != width:
+            raise ValueError(f"queries {tuple(queries.shape)} must be (Q, {width})")
         if k < 1 or chunk < 1:
             raise ValueError(f"k is {k} and chunk {chunk}, expected numbers of at least 1")
-        queries = _unit(queries, "query")
-        scores, places = queries.new_zeros(len(queries), 0), torch.zeros(len(queries), 0, dtype=torch.long)
-        for begin in range(0, len(self), chunk):
-            part = queries @ self.embeddings[begin : begin + chunk].t()  # (Q, chunk)
-            number = torch.arange(begin, begin + part.shape[1]).expand(len(queries), -1)
-            scores, places = torch.cat([scores, part], dim=1), torch.cat([places, number], dim=1)
-            # A stable sort keeps the earlier of equal entries; topk promises no order among them.
-            order = scores.sort(dim=1, descending=True, stable=True).indices[:, :k]
-            scores, places = scores.gather(1, order), places.gather(1, order)
-        return SearchResult(tuple(tuple(self.ids[place] for place in row) for row in places.tolist()), scores)
+        return top_entries(unit_rows(queries, "query"), parts, k=k, chunk_size=chunk, engine=engine)
+
+    def require_model(self, fingerprint: str) -> None:
+        """Raise where the embeddings were made by another model, since their cosines would mean nothing.
+
+        Args:
+            fingerprint: of the model at hand, from `model_fingerprint`.
+
+        Raises:
+            ValueError: it is another one.
+        """
+        if self.model is not None and self.model != fingerprint:
+            raise ValueError(
+                f"the index was made by another model: fingerprint {self.model[:12]}, this model's is "
+                f"{fingerprint[:12]}; search with that model, or embed anew with this one"
+            )
+
+    def verify(self) -> None:
+        """Read everything and compare it with what was written.
+
+        Raises:
+            WeightsError: a file was changed, an embedding has not unit norm, or an id stands twice.
+        """
+        for segment in self._content.segments:
+            segment.verify()
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the index; a reader finds the old one or the new one, never a mixture.
+        """Write the index in place of what is there; a reader finds the old one or the new one, never a mixture.
 
         Args:
             folder: made where it is missing.
-        """
-        from safetensors.torch import save_file
 
-        folder = Path(folder)
-        digest = hashlib.sha256(json.dumps(self.ids).encode())
-        digest.update(self.embeddings.numpy().tobytes())
-        name = f"embeddings-{digest.hexdigest()[:16]}.safetensors"
-        with atomic_path(folder / name) as temporary:
-            save_file({"embeddings": self.embeddings}, temporary)
-        head = {"format_version": FORMAT_VERSION, "file": name, "ids": list(self.ids)}
-        write_json_atomic(folder / HEAD, head, indent=None)
-        for old in folder.glob("embeddings-*.safetensors"):
-            if old.name != name:
-                old.unlink(missing_ok=True)
-        return folder
+        Raises:
+            IndexLockedError: another process is writing.
+        """
+        write_content(folder, self._content)
+        return Path(folder)
+
+    def append_to(self, folder: str | os.PathLike[str]) -> EmbeddingIndex:
+        """Add the entries to the index of a folder, or make it; what is there is not written again.
+
+        Args:
+            folder: made where it is missing.
+
+        Returns:
+            The whole index.
+
+        Raises:
+            ValueError: kind, model or width differ, or an id is there already.
+            IndexLockedError: another process is writing.
+        """
+        return self._of(append_content(folder, self._content))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> EmbeddingIndex:
-        """Read an index.
+        """Open an index; embeddings and ids are mapped, and read when they are used.
 
         Raises:
             FileNotFoundError: there is none.
             WeightsError: it is damaged.
         """
-        folder = Path(folder)
-        try:
-            head = json.loads((folder / HEAD).read_text(encoding="utf-8"))
-            name, ids = head["file"], head["ids"]
-            if head["format_version"] > FORMAT_VERSION or Path(name).name != name:
-                raise ValueError("it names another format or another folder")
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{folder.name!r} holds no index ({HEAD})") from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise WeightsError(f"{folder.name}/{HEAD}: not an index: {type(error).__name__}: {error}") from None
-        tensors, _ = read_safetensors(folder / name)
-        try:
-            return cls(tensors["embeddings"], ids)
-        except (KeyError, ValueError, TypeError) as error:
-            raise WeightsError(f"{folder.name}/{name}: does not fit {HEAD}: {error}") from None
+        return cls._of(read_content(folder))
 
+    @classmethod
+    def _of(cls, content: IndexContent) -> EmbeddingIndex:
+        index = cls.__new__(cls)
+        index._content = content
+        return index
 
-def _unit(rows: torch.Tensor, what: str) -> torch.Tensor:
-    rows = rows.detach().float().cpu()
-    norm = rows.norm(dim=1, keepdim=True)
-    if bad := [index for index, good in enumerate((norm.isfinite() & (norm > 0)).flatten().tolist()) if not good]:
-        raise ValueError(f"{len(bad)} {what} rows are zero or not finite, such as row {bad[0]}")
-    # Rows that have it already stay bit for bit, so that a saved index is the same index.
-    return torch.where((norm - 1).abs() < 1e-6, rows, rows / norm).contiguous()
+    def _id(self, place: int) -> str:
+        for segment in self._content.segments:
+            if place < len(segment):
+                return segment.ids[place]
+            place -= len(segment)
+        raise IndexError(place)

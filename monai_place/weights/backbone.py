@@ -16,7 +16,7 @@ from monai_place.atomic import atomic_path
 from monai_place.preprocess import PreprocessSpec
 from monai_place.weights.reading import WeightsError, read_safetensors
 
-__all__ = ["BackboneMetadata", "compact", "read_backbone", "write_backbone"]
+__all__ = ["BackboneMetadata", "compact", "hash_tensors", "read_backbone", "write_backbone"]
 
 # By annotation; what is none of these is an object.
 KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
@@ -88,7 +88,7 @@ def write_backbone(path: str | os.PathLike[str], state: Mapping[str, torch.Tenso
     from safetensors.torch import save_file
 
     tensors = {key: compact(value) for key, value in state.items()}
-    header = {"format": "pt", **metadata.to_header(), "tensors_sha256": _hash_tensors(tensors)}
+    header = {"format": "pt", **metadata.to_header(), "tensors_sha256": hash_tensors(tensors)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=header)
 
@@ -106,7 +106,7 @@ def read_backbone(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor]
         metadata = BackboneMetadata.from_header(header)
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from None
-    if header.get("tensors_sha256") != _hash_tensors(state):
+    if header.get("tensors_sha256") != hash_tensors(state):
         raise WeightsError(f"{name}: corrupt: the tensors are not those that were written (SHA-256 differs)")
     return state, metadata
 
@@ -119,7 +119,8 @@ def compact(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def _hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 (hex) of named tensors: names, types, shapes and values, whatever their order."""
     digest = hashlib.sha256()
     for key in sorted(tensors):
         value = tensors[key].contiguous()
