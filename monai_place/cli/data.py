@@ -1,4 +1,4 @@
-"""Commands that make and check data: phantom, sources, prepare, convert, verify."""
+"""Commands that make and check data: phantom, sources, prepare, convert, split, verify."""
 
 from __future__ import annotations
 
@@ -126,6 +126,39 @@ def sources(
     typer.echo(info.describe())
 
 
+def split(
+    datalist: Annotated[Path, typer.Argument(help="The datalist.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the new datalist and the lists of ids.")],
+    fractions: Annotated[str, typer.Option(help="Of training, validation and test.")] = "0.7,0.1,0.2",
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the datalist's own splits, and only list ids.")] = False,  # noqa: FBT002
+    seed: Annotated[int, typer.Option(help="Of the splits.", min=0)] = 0,
+    stratify: Annotated[bool, typer.Option(help="Spread each class evenly, as far as there are labels.")] = True,  # noqa: FBT002
+    label_fractions: Annotated[str, typer.Option(help="Shares of the training split to list.")] = "0.01,0.1",
+    label_seeds: Annotated[str, typer.Option(help="Seeds of the shares; a list for each.")] = "0",
+    require: Annotated[str | None, typer.Option(help="Draw shares only from records with this key, as mask.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Split a datalist by patient, and list the ids of splits and label fractions, so that they can be published."""
+    from monai_place.data.id_lists import split_datalist
+
+    with clean_errors():
+        report = split_datalist(
+            datalist,
+            out,
+            fractions=None if keep else _numbers(fractions, "--fractions"),
+            seed=seed,
+            stratify=stratify,
+            label_fractions=_numbers(label_fractions, "--label-fractions"),
+            label_seeds=[int(number) for number in _numbers(label_seeds, "--label-seeds")],
+            require=require,
+        )
+    if as_json:
+        print_json({**report.to_dict(), "datalist": str(report.datalist)})
+        return
+    typer.echo(report)
+    typer.echo(report.datalist)
+
+
 def verify(
     datalist: Annotated[Path, typer.Argument(help="The datalist.")],
     images: Annotated[bool, typer.Option("--images/--no-images", help="Decode every image and mask.")] = True,  # noqa: FBT002
@@ -155,6 +188,13 @@ def _conversion(side: int, depth: int, image_format: str) -> Conversion:
         raise typer.BadParameter(str(error), param_hint="--depth, --format") from None
 
 
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 0.01,0.1", param_hint=option) from None
+
+
 def _show(report: PrepareReport, *, as_json: bool) -> None:
     """Print what a preparation did, and end with exit code 1 if a file could not be read."""
     if as_json:
@@ -173,4 +213,4 @@ def _known_source(name: str) -> SourceInfo:
     return SOURCES[name]
 
 
-COMMANDS = (phantom, sources, prepare, convert, verify)
+COMMANDS = (phantom, sources, prepare, convert, split, verify)

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["PathGuard", "resolve_inside", "safe_name"]
+__all__ = ["PathGuard", "relative_root", "resolve_inside", "safe_name"]
 
 MAX_CHARACTERS = 4096
 SEPARATORS = re.compile(r"[/\\]")  # both, on every system: a datalist travels between them
@@ -31,6 +31,15 @@ def resolve_inside(root: str | os.PathLike[str], relative: str) -> Path:
         ValueError: path 'passwd' must stay under its root, but it holds '..'
     """
     return Path(PathGuard(root).resolve(relative))
+
+
+def relative_root(folder: Path, start: Path) -> str:
+    """Return a folder as a datalist in `start` names it: relative, or absolute where it lies on another drive."""
+    folder = folder.resolve()
+    try:
+        return Path(os.path.relpath(folder, start.resolve())).as_posix()
+    except ValueError:
+        return str(folder)
 
 
 def safe_name(record_id: str) -> str:

@@ -37,7 +37,7 @@ from monai_place.data.datalist import SPLITS, Datalist, write_datalist
 from monai_place.data.grey_files import write_grey
 from monai_place.data.journal import FileJournal
 from monai_place.data.parallel import map_ordered
-from monai_place.data.paths import PathGuard, safe_name
+from monai_place.data.paths import PathGuard, relative_root, safe_name
 from monai_place.data.radiograph import RadiographError, read_radiograph
 from monai_place.data.sizes import radiograph_size
 from monai_place.data.sources.draft import (
@@ -379,10 +379,7 @@ def _datalist(
     root = "."
     extra = {**draft.extra, **(converted or {})}
     if not draft.copy and not draft.opaque and converted is None:
-        try:
-            root = Path(os.path.relpath(source.resolve(), output.resolve())).as_posix()
-        except ValueError:  # another drive
-            root = str(source.resolve())
+        root = relative_root(source, output)
         extra["mask_root"] = "."
     return Datalist(draft.name, draft.version, draft.source, root, draft.classes, splits, output, extra)
 
