@@ -18,6 +18,7 @@ from monai_place.mm.loading_weights import load_backbone
 from monai_place.mm.preprocessing import warn_of_other_normalization
 from monai_place.mm.source import BackboneShape, backbone_file, read_backbone_weights, resolve_shape
 from monai_place.mm.windows import WindowGrid, default_global_blocks
+from monai_place.networks.depth import vit_layer_depth
 from monai_place.networks.image import RadiographEncoder
 from monai_place.registry import MODELS
 from monai_place.weights import BackboneMetadata, WeightsError
@@ -193,14 +194,9 @@ class PLACEViT(BaseModule):
         Returns:
             Its layer, 0 for the embedding, and the number of layers; what is not in a block counts as the last layer.
         """
-        layers = self.depth + 2
-        name = param_name.removeprefix(prefix).removeprefix("vit.")
         if not param_name.startswith(prefix):
-            return layers - 1, layers
-        if name.startswith("blocks."):
-            return int(name.split(".")[1]) + 1, layers
-        embeds = ("patch_embed.", "pos_embed", "cls_token", "reg_token", "norm_pre.")
-        return (0 if name.startswith(embeds) else layers - 1), layers
+            return self.depth + 1, self.depth + 2
+        return vit_layer_depth(param_name.removeprefix(prefix).removeprefix("vit."), self.depth)
 
     def no_weight_decay(self) -> set[str]:
         """Return the parameters that take no weight decay (timm's protocol)."""
