@@ -23,7 +23,7 @@ from monai_place.data.written import WrittenSentence
 __all__ = ["EncodedTarget", "ReportFormat", "find_indication", "format_report"]
 
 SECTIONS = ("findings", "impression")
-# Headings of what is known before the image is read. "Wet read" and "comparison" are not among them: they tell findings.
+# Headings of what is known before the image is read: a "wet read" and a "comparison" tell findings.
 _INDICATION = ("indication", "reason for", "history", "clinical")
 
 

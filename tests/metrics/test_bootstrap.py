@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monai_place.metrics import bootstrap
-from monai_place.metrics.bootstrap import bootstrap_intervals, bootstrap_mean, weighted_mean
+from monai_place.metrics.bootstrap import bootstrap_difference, bootstrap_intervals, bootstrap_mean, weighted_mean
 
 
 def test_mean_interval_equals_a_loop_over_the_same_resamples():
@@ -105,3 +105,16 @@ def test_ill_argument_is_named(change, message):
 def test_statistic_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"must return \(R, M\) with R = 1, got \(1,\)"):
         bootstrap_intervals(lambda counts: counts.sum(axis=1), 3)
+
+
+def test_paired_difference_is_narrower_than_that_of_two_systems_apart():
+    generator = np.random.default_rng(0)
+    hard = generator.normal(size=80)  # what makes a study hard for both
+    systems = [hard + 0.1 + 0.1 * generator.normal(size=80), hard + 0.1 * generator.normal(size=80)]
+    first, second = (lambda counts, values=values: weighted_mean(values, counts) for values in systems)
+    paired = bootstrap_difference(first, second, 80, seed=3)[0]
+    alone = bootstrap_mean(systems[0] - systems[1], seed=3)
+    assert [paired.value, paired.low, paired.high] == pytest.approx([alone.value, alone.low, alone.high])
+    assert paired.low > 0
+    apart = [bootstrap_mean(values, seed=3) for values in systems]
+    assert paired.high - paired.low < 0.3 * (apart[0].high - apart[0].low)

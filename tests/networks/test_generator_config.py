@@ -23,7 +23,7 @@ def test_config_survives_json():
         pytest.param({"dropout": 1.0}, "dropout is 1.0", id="dropout"),
         pytest.param({"max_tokens": 3}, "max_tokens is 3, expected at least 4", id="length"),
         pytest.param({"special_ids": {"pad": 0}}, "special_ids lacks the roles", id="ids"),
-        pytest.param({"place": {"sise": 3}}, "unknown keys", id="place"),
+        pytest.param({"place": {"depht": 3}}, "unknown keys", id="place"),
     ],
 )
 def test_wrong_fields_are_named(changes, message):
