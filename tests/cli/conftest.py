@@ -2,60 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from monai_place.cli.app import app
+from tests.support.cli import TINY_SETTINGS, Done, call_command
 from tests.support.models import save_tiny_place
 
-TINY = {
-    "image_size": 64,
-    "image_kwargs": {"embed_dim": 48, "depth": 1, "num_heads": 2},
-    "report_width": 32,
-    "report_depth": 1,
-    "joint_dim": 24,
-    "queries": 5,
-    "correlation_dim": 16,
-}
-TINY_SETTINGS = ["--set", "epochs=1", "--set", "batch_size=8", "--set", f"model_overrides={json.dumps(TINY)}"]
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        """Read stdout, which must be JSON and nothing else."""
-        return json.loads(self.out)
-
-
 Call = Callable[..., Done]
-
-
-def call_command(*words: object) -> Done:
-    root, ours, runner = logging.getLogger(), logging.getLogger("monai_place.cli"), CliRunner()
-    handlers, level = root.handlers[:], root.level
-    try:
-        result = runner.invoke(app, [str(word) for word in words])
-    finally:
-        # Commands set logging up for a process of their own.
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        ours.setLevel(logging.NOTSET)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Done(result.exit_code, result.stdout, result.stderr)
 
 
 @pytest.fixture(scope="session")
