@@ -1,4 +1,4 @@
-"""Commands that use a model on files: classify, embed, retrieve, ground, export."""
+"""Commands that use a model on files: classify, ground, export."""
 
 from __future__ import annotations
 
@@ -66,63 +66,6 @@ def classify(
     list_failed((entry.source, entry.reason) for entry in found.failed)
 
 
-def embed(
-    model: Model,
-    inputs: Inputs,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the index; added to where it is there.")],
-    prefix: Annotated[str, typer.Option(help="Put before each name, to tell folders of one index apart.")] = "",
-    device: Device = None,
-    override: Override = None,
-) -> None:
-    """Write global image embeddings into an index folder; an image's name is its path below the folder they share."""
-    from monai_place.inference import EmbeddingIndex, load
-
-    chosen, reading = pick_device(device), reading_of(override)
-    with clean_errors():
-        predictor, files = load(model, device=chosen, reading=reading), image_files(inputs)
-        with count_progress("embed") as progress:
-            found = predictor.embed_image(files, progress=progress)
-        names = [prefix + source for source in found.sources]
-        old = EmbeddingIndex.load(out) if (out / "index.json").exists() else None
-        if old is not None and (twice := sorted(set(names) & set(old.ids))):
-            raise ValueError(
-                f"{len(twice)} of {len(names)} names are in the index already, such as {twice[0]!r}; --prefix tells "
-                "folders apart"
-            )
-        if names:
-            index = EmbeddingIndex(found.embeddings, names) if old is None else old.append(found.embeddings, names)
-            index.save(out)
-            typer.echo(f"{len(names)} images, {len(index)} in the index", err=True)
-    list_failed((entry.source, entry.reason) for entry in found.failed)
-
-
-def retrieve(
-    model: Model,
-    index: Annotated[Path, typer.Argument(help="Index folder of `monai-place embed`.")],
-    image: Annotated[Path | None, typer.Option(help="The query image.")] = None,
-    text: Annotated[str | None, typer.Option(help="The query text.")] = None,
-    k: Annotated[int, typer.Option("--k", "-k", help="Entries wanted.", min=1)] = 10,
-    as_json: AsJson = False,  # noqa: FBT002
-    device: Device = None,
-    override: Override = None,
-) -> None:
-    """Find the images of an index that are most like an image or a text."""
-    from monai_place.inference import EmbeddingIndex, load
-
-    if (image is None) == (text is None):
-        raise typer.BadParameter("give one of them, and not both", param_hint="--image, --text")
-    chosen, reading = pick_device(device), reading_of(override)
-    with clean_errors():
-        result = load(model, device=chosen, reading=reading).retrieve(
-            EmbeddingIndex.load(index), image=image, text=text, k=k
-        )
-    found = list(zip(result.ids[0], result.scores[0].tolist(), strict=True))
-    if as_json:
-        print_json([{"image": name, "score": score} for name, score in found])
-    else:
-        print_table([[name, f"{score:.4f}"] for name, score in found], header=["image", "score"])
-
-
 def ground(
     model: Model,
     image: Annotated[Path, typer.Argument(help="One image.")],
@@ -173,4 +116,4 @@ def export(
     typer.echo(path)
 
 
-COMMANDS = (classify, embed, retrieve, ground, export)
+COMMANDS = (classify, ground, export)

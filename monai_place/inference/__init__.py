@@ -21,6 +21,7 @@ from monai_place.inference.export import (
     export_torchscript,
 )
 from monai_place.inference.findings_handlers import ClassifierWeightsHandler, FindingsWriterHandler
+from monai_place.inference.fingerprint import model_fingerprint
 from monai_place.inference.image_folder import ImageFolderDataset, image_records, require_images
 from monai_place.inference.index import EmbeddingIndex, SearchResult
 from monai_place.inference.loading import LoadedPLACE, find_model_folder, load_place
@@ -81,6 +82,7 @@ __all__ = [
     "load_classifier_weights",
     "load_place",
     "load_prompts",
+    "model_fingerprint",
     "probe_features",
     "prompts_for",
     "require_images",

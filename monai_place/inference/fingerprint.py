@@ -12,7 +12,7 @@ __all__ = ["model_fingerprint"]
 
 
 def model_fingerprint(loaded: LoadedPLACE) -> str:
-    """Return a SHA-256 (hex) of all that an embedding depends on: weights, preprocessing and tokenizer.
+    """Return a SHA-256 (hex) of all that an embedding depends on: weights, preprocessing, reading and tokenizer.
 
     Epoch, classes, prompts and the version of the package take no part: the same model in another folder, or with
     another prompt bank, has the same fingerprint.
@@ -22,6 +22,7 @@ def model_fingerprint(loaded: LoadedPLACE) -> str:
     """
     parts = {
         "weights": hash_tensors({name: compact(value) for name, value in loaded.model.state_dict().items()}),
+        "reading": loaded.reading.describe(),
         "preprocess": loaded.preprocess.to_dict(),
         "tokenizer": loaded.tokenizer.fingerprint,
     }

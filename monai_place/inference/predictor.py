@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import overload
 
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 
 from monai_place.inference.classifier import PLACEFindingClassifier, ScoreMode
 from monai_place.inference.export import build_classifier
+from monai_place.inference.fingerprint import model_fingerprint
 from monai_place.inference.images import ImageInput, ImageQueue, PreparedImage, prepare_image, source_names
 from monai_place.inference.index import EmbeddingIndex, SearchResult
 from monai_place.inference.loading import LoadedPLACE, load_place
@@ -85,6 +87,11 @@ class PLACEPredictor:
     def classes(self) -> tuple[str, ...]:
         """Findings of the data that the model was trained on."""
         return self.loaded.classes
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What its embeddings are known by, see `model_fingerprint`."""
+        return model_fingerprint(self.loaded)
 
     @torch.no_grad()
     def embed_image(
@@ -162,11 +169,13 @@ class PLACEPredictor:
             k: entries wanted.
 
         Raises:
-            ValueError: both queries are given or none, or the text has no sentence.
+            ValueError: both queries are given or none, the text has no sentence, or another model made the index.
             RadiographError: the image's file cannot be used.
         """
         if (image is None) == (text is None):
             raise ValueError("give an image or a text to look for, and not both")
+        if index.model is not None:
+            index.require_model(self.fingerprint)
         if text is not None:
             query = self.embed_text(text).reports
             if query.isnan().any():

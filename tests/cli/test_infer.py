@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from monai_place.data import PHANTOM_CLASSES, render_study, write_phantom
-from monai_place.inference import EmbeddingIndex
 from monai_place.weights import read_safetensors
 from tests.support.models import CLASSES
 
@@ -128,70 +127,6 @@ def test_nothing_that_a_dicom_file_says_of_the_patient_comes_out(
     assert not [word for word in PRIVATE if word.encode() in text]
 
 
-def test_embed_makes_an_index_and_adds_to_it(model: Path, pictures: Path, call: Any, tmp_path: Path) -> None:
-    index = tmp_path / "index"
-    first = call("embed", model, pictures / "a.png", pictures / "b.png", "-o", index)
-    assert (first.code, first.out, first.err) == (0, "", "2 images, 2 in the index\n")
-    second = call("embed", model, pictures / "late", "-o", index, "--prefix", "late/")
-    assert second.err == "1 images, 3 in the index\n"
-    assert EmbeddingIndex.load(index).ids == ("a.png", "b.png", "late/c.png")
-
-
-def test_a_name_that_is_in_the_index_is_refused_and_the_index_stays(
-    model: Path, pictures: Path, call: Any, tmp_path: Path
-) -> None:
-    index = tmp_path / "index"
-    call("embed", model, pictures, "-o", index)
-    before = {path.name: path.read_bytes() for path in index.iterdir()}
-    done = call("embed", model, pictures / "a.png", "-o", index)
-    assert done.code == 1
-    assert "1 of 1 names are in the index already, such as 'a.png'; --prefix" in done.err
-    assert {path.name: path.read_bytes() for path in index.iterdir()} == before
-
-
-def test_embed_lists_broken_files_and_makes_no_empty_index(model: Path, call: Any, tmp_path: Path) -> None:
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    done = call("embed", model, tmp_path, "-o", tmp_path / "index")
-    assert done.code == 1
-    assert done.err.startswith("failed: broken.png: ")
-    assert not (tmp_path / "index").exists()
-
-
-@pytest.fixture(scope="session")
-def index(model: Path, pictures: Path, call: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an index of the three pictures."""
-    folder = tmp_path_factory.mktemp("cli") / "index"
-    assert call("embed", model, pictures, "-o", folder).code == 0
-    return folder
-
-
-def test_an_image_finds_itself_first(model: Path, index: Path, pictures: Path, call: Any) -> None:
-    done = call("retrieve", model, index, "--image", pictures / "b.png")
-    _, _, first, *rest = done.out.splitlines()
-    assert first.split() == ["b.png", "1.0000"]
-    assert len(rest) == 2
-
-
-def test_a_text_finds_k_images_in_order(model: Path, index: Path, call: Any) -> None:
-    found = call("retrieve", model, index, "--text", "Small left pleural effusion.", "-k", 2, "--json").json()
-    assert len(found) == 2
-    assert found[0]["score"] >= found[1]["score"]
-
-
-@pytest.mark.parametrize("words", [(), ("--text", "Nodule.", "--image", "a.png"), ("--text", "Nodule.", "-k", 0)])
-def test_a_query_is_an_image_or_a_text(words: Any, model: Path, index: Path, call: Any) -> None:
-    assert call("retrieve", model, index, *words).code == 2
-
-
-def test_a_query_without_a_sentence_and_a_folder_without_an_index_are_errors(
-    model: Path, index: Path, call: Any, tmp_path: Path
-) -> None:
-    assert "no sentence" in call("retrieve", model, index, "--text", "___").err
-    done = call("retrieve", model, tmp_path, "--text", "Nodule.")
-    assert done.code == 1
-    assert "holds no index" in done.err
-
-
 def test_ground_writes_an_overlay_of_the_image_s_own_size_for_each_sentence(
     model: Path, pictures: Path, call: Any, tmp_path: Path
 ) -> None:
@@ -264,7 +199,6 @@ def test_an_export_that_cannot_be_is_refused(
     "words",
     [
         pytest.param(("classify", "{model}", "{pictures}", "--device", "cuda:99"), id="classify"),
-        pytest.param(("embed", "{model}", "{pictures}", "-o", "index", "--device", "tpu"), id="embed"),
         pytest.param(("classify", "{model}", "{pictures}", "-o", "found.txt"), id="suffix"),
     ],
 )
@@ -272,12 +206,10 @@ def test_bad_usage_is_found_before_the_work_begins(words: Any, model: Path, pict
     assert call(*(word.format(model=model, pictures=pictures) for word in words)).code == 2
 
 
-@pytest.mark.parametrize("verb", ["classify", "embed"])
-def test_a_missing_image_or_model_is_named(verb: str, model: Path, pictures: Path, call: Any, tmp_path: Path) -> None:
-    more = ("-o", tmp_path / "index") if verb == "embed" else ()
-    done = call(verb, model, tmp_path / "gone.dcm", *more)
+def test_a_missing_image_or_model_is_named(model: Path, pictures: Path, call: Any, tmp_path: Path) -> None:
+    done = call("classify", model, tmp_path / "gone.dcm")
     assert (done.code, done.err) == (1, "error: 'gone.dcm' does not exist\n")
-    done = call(verb, tmp_path, pictures, *more)
+    done = call("classify", tmp_path, pictures)
     assert done.code == 1
     assert "holds no model of PLACE" in done.err
 
