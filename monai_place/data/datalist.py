@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_place.atomic import write_text_atomic
+from monai_place.atomic import atomic_path
 from monai_place.data.paths import PathGuard, resolve_inside
 
 __all__ = [
@@ -149,11 +149,16 @@ def write_datalist(datalist: Datalist, path: str | os.PathLike[str]) -> None:
     for split in SPLITS:
         check_records(datalist.splits.get(split, []), split, Path(path).name)
     head = {key: getattr(datalist, key) for key in (*HEAD_KEYS, "classes")} | datalist.extra
-    parts = [f" {json.dumps(key)}: {_to_json(value)}" for key, value in head.items()]
-    for split in SPLITS:
-        lines = ",\n  ".join(map(_to_json, datalist.splits.get(split, [])))
-        parts.append(f' "{split}": [\n  {lines}\n ]' if lines else f' "{split}": []')
-    write_text_atomic(path, "{\n" + ",\n".join(parts) + "\n}\n")
+    # Line by line: the text of a large archive, held whole, would need several times the memory of its records.
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("{\n" + "".join(f" {json.dumps(key)}: {_to_json(value)},\n" for key, value in head.items()))
+        for number, split in enumerate(SPLITS):
+            file.write(f' "{split}": [')
+            for index, record in enumerate(datalist.splits.get(split, ())):
+                file.write(f"{',' if index else ''}\n  {_to_json(record)}")
+            file.write(
+                ("\n ]" if datalist.splits.get(split) else "]") + (",\n" if number < len(SPLITS) - 1 else "\n}\n")
+            )
 
 
 def load_records(

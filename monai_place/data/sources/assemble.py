@@ -137,7 +137,9 @@ def assemble(
     _check_arguments(draft, source, output, limit, workers)
     output.mkdir(parents=True, exist_ok=True)
     journal = FileJournal(output / JOURNAL_NAME, convert.settings()) if convert is not None else None
-    tasks = list(_tasks(draft, limit, journal.entries if journal is not None else {}))
+    total = sum(len(draft.splits.get(split, ())[:limit]) for split in SPLITS)
+    # Made as they are needed: of a large archive only the records themselves are held.
+    tasks = _tasks(draft, limit, journal.entries if journal is not None else {})
     splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     sums = PixelSums()
     pending = map_ordered(_finish_chunk, _chunks(tasks, draft, source, output, convert), workers=workers)
@@ -151,7 +153,7 @@ def assemble(
                 if result.record is not None and result.split == SPLITS[0]:
                     sums.add(result.converted)
             if progress is not None:
-                progress(done, len(tasks))
+                progress(done, total)
     report.splits = {split: len(splits[split]) for split in SPLITS}
     if not any(report.splits.values()):
         raise ValueError(f"{draft.name}: no usable record; left out: {dict(report.left_out)}")
@@ -198,11 +200,10 @@ def _tasks(draft: SourceDraft, limit: int | None, known: Mapping[str, Mapping[st
 
 
 def _chunks(
-    tasks: list[_Task], draft: SourceDraft, source: Path, output: Path, convert: Conversion | None
+    tasks: Iterator[_Task], draft: SourceDraft, source: Path, output: Path, convert: Conversion | None
 ) -> Iterator[_Chunk]:
     length = _CHUNK if convert is None else _CHUNK_CONVERTED
-    for start in range(0, len(tasks), length):
-        part = tuple(tasks[start : start + length])
+    while part := tuple(islice(tasks, length)):
         yield _Chunk(part, str(source), str(output), draft.copy, draft.decode, draft.opaque, draft.complete, convert)
 
 

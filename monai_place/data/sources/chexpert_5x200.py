@@ -9,6 +9,7 @@ The draws that this package uses are those of `monai_place.data.class_draws.SAMP
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from monai_place.data.class_draws import SAMPLING_SEEDS, draw_per_class, single_classes
 from monai_place.data.sources.chexpert_labels import CHEXPERT_CLASSES, COMPETITION_CLASSES, label_value
@@ -28,6 +29,12 @@ def exclusive_task(row: Mapping[str, str], where: str) -> str | None:
     Raises:
         ValueError: a cell is no label.
     """
+    return _task(tuple([row[name] for name in CHEXPERT_CLASSES]), where)
+
+
+@lru_cache(maxsize=1 << 16)  # a quarter of a million rows have a few thousand different labels
+def _task(cells: tuple[str, ...], where: str) -> str | None:
+    row = dict(zip(CHEXPERT_CLASSES, cells, strict=True))
     values = [label_value(row, name, where) or 0 for name in CHEXPERT_CLASSES]  # a blank is no finding
     (task,) = single_classes([[None if value == -1 else value for value in values]], CHEXPERT_CLASSES)
     return task if task in COMPETITION_CLASSES else None

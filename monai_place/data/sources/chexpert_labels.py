@@ -75,8 +75,8 @@ class LabelPolicy:
             name: PER_CLASS.get(name) if uncertain == "per-class" else OF_UNCERTAIN[uncertain] for name in self.classes
         }
         self._blank = 0 if blank == "zero" else None
-        # A quarter of a million records have a few thousand different labels: each is held in memory once.
-        self._known: dict[tuple[int | None, ...], list[int | None]] = {}
+        # A quarter of a million rows have a few thousand different labels: each is worked out, and held, once.
+        self._known: dict[tuple[str, ...], list[int | None]] = {}
 
     def label(self, row: Mapping[str, str], where: str) -> list[int | None]:
         """Return 1, 0 or None for each class; equal labels are one list, which must not be changed.
@@ -88,13 +88,14 @@ class LabelPolicy:
         Raises:
             ValueError: a cell holds something else than 1, 0, -1 or nothing.
         """
-        values = tuple(self._value(name, label_value(row, name, where)) for name in self.classes)
-        return self._known.setdefault(values, list(values))
+        cells = tuple([row[name] for name in self.classes])
+        if cells not in self._known:
+            self._known[cells] = [self._value(name, label_value(row, name, where)) for name in self.classes]
+        return self._known[cells]
 
     def unknown(self) -> list[int | None]:
         """Return the label of an image that no row speaks of: None for each class."""
-        nothing = (None,) * len(self.classes)
-        return self._known.setdefault(nothing, list(nothing))
+        return self._known.setdefault((), [None] * len(self.classes))
 
     def _value(self, name: str, value: int | None) -> int | None:
         if value is None:

@@ -38,6 +38,7 @@ Reference:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,10 +123,11 @@ def read_mimic_cxr(
     """
     check_choice("part", part, PARTS)
     check_choice("labels", labels, LABELS)
-    if labels == "none" and (part == "5x200" or exclude_5x200):
+    drawing = part == "5x200" or exclude_5x200
+    if labels == "none" and drawing:
         raise ValueError("5x200 is drawn from labels: labels must be chexpert or negbio, got 'none'")
     reading = None if reports == "none" else MimicReports(find_reports(source, reports), keep_empty)
-    studies = _read_labels(source, labels, LabelPolicy(classes, uncertain=uncertain, blank=blank))
+    studies = _read_labels(source, labels, LabelPolicy(classes, uncertain=uncertain, blank=blank), drawing=drawing)
     excluded = _read_excluded(source, exclude)
     splits = _read_records(source, [views] if isinstance(views, str) else views, studies, report, check=check_counts)
     if part == "5x200":
@@ -183,7 +185,7 @@ def find_suffix(folder: Path, images: Iterable[str]) -> str:
     )
 
 
-def _read_labels(source: Path, labels: str, policy: LabelPolicy) -> _Studies:
+def _read_labels(source: Path, labels: str, policy: LabelPolicy, *, drawing: bool) -> _Studies:
     studies = _Studies(policy, {}, {})
     if labels == "none":
         return studies
@@ -191,7 +193,7 @@ def _read_labels(source: Path, labels: str, policy: LabelPolicy) -> _Studies:
     for row in read_table(table, ("subject_id", "study_id", *CHEXPERT_CLASSES)):
         studies.rows += 1
         studies.labels[row["study_id"]] = policy.label(row, table.name)
-        if task := exclusive_task(row, table.name):
+        if drawing and (task := exclusive_task(row, table.name)):
             studies.tasks[row["study_id"]] = task
     return studies
 
@@ -254,7 +256,7 @@ def _read_split(source: Path) -> tuple[dict[str, str], int]:
 
 def _reason(row: dict[str, str], split: str | None, views: Sequence[str], groups: set[str]) -> str | None:
     if row["ViewPosition"] not in views:
-        return f"view {row['ViewPosition']!r:.20} not asked for"
+        return sys.intern(f"view {row['ViewPosition']!r:.20} not asked for")
     if f"p{row['subject_id'][:2]}" not in groups:
         return "folder of the patient's group not downloaded"
     return "no split, or a second row" if split is None else None
@@ -265,9 +267,9 @@ def _record(row: dict[str, str], studies: _Studies) -> Record:
     record: Record = {
         "id": row["dicom_id"],
         "image": mimic_image(subject, study, row["dicom_id"], ""),
-        "patient_id": f"p{subject}",
-        "study_id": f"s{study}",
-        "view": row["ViewPosition"] or None,
+        "patient_id": sys.intern(f"p{subject}"),  # once for all images, not once each
+        "study_id": sys.intern(f"s{study}"),
+        "view": sys.intern(row["ViewPosition"]) or None,
         "language": "en",
     }
     if studies.rows:

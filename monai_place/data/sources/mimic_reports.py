@@ -89,11 +89,10 @@ def find_reports(source: Path, place: str = "") -> Path:
 
 def _checked(place: Path) -> Path:
     try:
-        with zipfile.ZipFile(place) as archive:
-            holds = any(map(_STUDY.search, archive.namelist()))
+        _, prefix = _archive(place)
     except (zipfile.BadZipFile, OSError) as error:
         raise ValueError(f"{place.name}: not a readable zip archive: {type(error).__name__}") from None
-    if not holds:
+    if prefix is None:
         raise ValueError(f"{place.name}: no file such as p10/p10000032/s50414267.txt is in the archive")
     return place
 
@@ -131,15 +130,16 @@ def _from_folder(path: Path) -> bytes | None:
 def _from_archive(place: Path, inside: str) -> bytes | None:
     archive, prefix = _archive(place)
     try:
-        with archive.open(prefix + inside) as file:
+        with archive.open(f"{prefix}{inside}") as file:
             return file.read(LARGEST_REPORT)
     except KeyError:
         return None
 
 
 @lru_cache(maxsize=1)  # its table of contents has 227,835 entries: it is read once a process
-def _archive(place: Path) -> tuple[zipfile.ZipFile, str]:
+def _archive(place: Path) -> tuple[zipfile.ZipFile, str | None]:
+    """Return the archive, and what stands before p10/ in it; None where it holds no report."""
     archive = zipfile.ZipFile(place)
     found = (_STUDY.search(name) for name in archive.namelist() if not name.startswith("__MACOSX"))
     first = next(filter(None, found), None)
-    return archive, first.string[: first.start("inside")] if first is not None else ""
+    return archive, first.string[: first.start("inside")] if first is not None else None

