@@ -12,6 +12,7 @@ from monai_place.cli.common import FAILED, clean_errors, count_progress, list_fa
 if TYPE_CHECKING:
     from monai_place.data.conversion import Conversion
     from monai_place.data.sources import PrepareReport, SourceInfo
+    from monai_place.data.verify import Fault
 
 __all__ = ["COMMANDS"]
 
@@ -162,13 +163,23 @@ def split(
 def verify(
     datalist: Annotated[Path, typer.Argument(help="The datalist.")],
     images: Annotated[bool, typer.Option("--images/--no-images", help="Decode every image and mask.")] = True,  # noqa: FBT002
+    leakage: Annotated[  # noqa: FBT002
+        bool, typer.Option("--leakage", help="Look for images that are in two splits, even encoded anew or resized.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Processes that look for leakage.", min=0)] = 0,
+    hash_cache: Annotated[
+        Path | None, typer.Option(help="File that keeps what --leakage knows of each image from call to call.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the faults as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Find every fault of a datalist in one pass; exit code 1 if there is one."""
     from monai_place.data.verify import verify_datalist
 
-    with clean_errors(), count_progress("verify") as progress:
-        faults = verify_datalist(datalist, images=images, progress=progress)
+    with clean_errors():
+        with count_progress("verify") as progress:
+            faults = verify_datalist(datalist, images=images, progress=progress)
+        if leakage:
+            faults = faults + _leaks(datalist, faults, workers, hash_cache)
     if as_json:
         print_json([vars(fault) for fault in faults])
     else:
@@ -177,6 +188,23 @@ def verify(
         typer.echo(f"{len(faults)} faults" if faults else "no fault found", err=True)
     if faults:
         raise typer.Exit(FAILED)
+
+
+def _leaks(datalist: Path, known: list[Fault], workers: int, cache: Path | None) -> list[Fault]:
+    """Return what leaks from split to split, and the images that nobody has named as unreadable yet."""
+    from monai_place.data.leakage import find_near_duplicates
+    from monai_place.data.verify import Fault
+
+    with count_progress("leakage") as progress:
+        report = find_near_duplicates(datalist, workers=workers, cache=cache, progress=progress)
+    typer.echo(
+        f"leakage: {report.hashed} images compared, {len(report.plain)} without contrast left out, "
+        f"{len(report.pairs)} near duplicates across splits",
+        err=True,
+    )
+    named = {(fault.split, fault.record_id) for fault in known if fault.key == "image"}
+    unreadable = [(split, name, reason) for split, name, reason in report.unreadable if (split, name) not in named]
+    return [Fault(split, name, "image", reason) for split, name, reason in unreadable] + report.faults()
 
 
 def _conversion(side: int, depth: int, image_format: str) -> Conversion:

@@ -2,8 +2,8 @@
 
 A list is a text file with one id a line, sorted: the records of a split, or a share of the training split's. Shares are
 drawn by id with `draw_fraction`, as the datasets for MMDetection and MMSegmentation draw them (`fraction=`, `seed=`):
-`ids="training_1pct_seed0.txt"` and `fraction=0.01, seed=0` are the same records; with one seed, 1 % lies inside 10 %. They
-are not drawn by patient: the splits are, and within the training split no study can leak into a test.
+`ids="training_1pct_seed0.txt"` and `fraction=0.01, seed=0` are the same records; with one seed, 1 % lies inside 10 %.
+They are not drawn by patient: the splits are, and within the training split no study can leak into a test.
 """
 
 from __future__ import annotations

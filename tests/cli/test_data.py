@@ -94,6 +94,27 @@ def test_without_images_files_are_looked_for_and_not_decoded(call: Any, tmp_path
     assert call("verify", tmp_path / "datalist.json", "--no-images").code == 1
 
 
+def test_images_that_are_in_two_splits_are_found_on_demand(call: Any, tmp_path: Path) -> None:
+    call("phantom", tmp_path, "--studies", 12, "--size", 96, "--seed", 1)
+    path = tmp_path / "datalist.json"
+    content = json.loads(path.read_text())
+    root = tmp_path / content["image_root"]
+    with Image.open(root / content["training"][0]["image"]) as image:
+        image.convert("L").resize((80, 80)).save(root / "copy.jpg")
+    content["test"][0] |= {"image": "copy.jpg", "findings": None, "mask": None, "boxes": None}
+    (root / content["training"][1]["image"]).write_bytes(b"no picture")
+    path.write_text(json.dumps(content))
+    assert call("verify", path, "--no-images").code == 0
+    done = call("verify", path, "--no-images", "--leakage", "--hash-cache", tmp_path / "hashes.jsonl")
+    assert done.code == 1
+    assert "1 near duplicates across splits" in done.err
+    lines = done.out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"training\t{content['training'][1]['id']}\timage\t")
+    assert lines[1].startswith(f"test\t{content['test'][0]['id']}\timage\tlooks like that of ")
+    assert len(call("verify", path, "--leakage", "--json").json()) == 2
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"training": 3}', "\udcff"])
 def test_a_file_that_is_no_datalist_is_named_without_a_traceback(content: str, call: Any, tmp_path: Path) -> None:
     path = tmp_path / "list.json"

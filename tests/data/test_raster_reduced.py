@@ -20,7 +20,8 @@ WIDTH, HEIGHT = 1016, 1221  # neither half, quarter nor eighth of the height is 
 
 def picture(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
     """Return a phantom with the noise of a detector."""
-    pixels = Image.fromarray(render_study(3, 5, size=512).image).resize((width, height), Image.Resampling.BICUBIC)
+    rendered = Image.fromarray(255 * render_study(3, 5, size=512).image)
+    pixels = rendered.resize((width, height), Image.Resampling.BICUBIC)
     noisy = np.asarray(pixels, dtype=np.float32) + np.random.default_rng(0).normal(0, 3, (height, width))
     return Image.fromarray(noisy.clip(0, 255).round().astype(np.uint8))
 
