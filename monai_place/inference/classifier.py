@@ -15,7 +15,7 @@ from monai_place.inference.prompts import PromptSet
 from monai_place.inference.text import embed_sentences
 from monai_place.networks import ImageFeatures, PLACEConfig, PLACEModel
 
-__all__ = ["PLACEFindingClassifier", "ScoreMode", "image_fields"]
+__all__ = ["PLACEFindingClassifier", "ScoreMode", "image_fields", "image_side"]
 
 ScoreMode = Literal["global", "local", "mean"]
 
@@ -97,7 +97,7 @@ class PLACEFindingClassifier(nn.Module):
                 "expected at least 1 of each"
             )
         # The parts are those of a whole model, so that they cannot be built in another way; the rest is dropped.
-        whole = PLACEModel(_image_side(config))
+        whole = PLACEModel(image_side(config))
         self.image_encoder = whole.image_encoder
         self.image_projection = whole.image_projection
         self.extractor = whole.extractor
@@ -220,7 +220,7 @@ def image_fields(config: PLACEConfig) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith(TEXT_FIELDS)}
 
 
-def _image_side(config: PLACEConfig) -> PLACEConfig:
+def image_side(config: PLACEConfig) -> PLACEConfig:
     """Return the config with the smallest text side, which is thrown away, and without weights to fetch."""
     return config.replace(
         image_weights=None,
