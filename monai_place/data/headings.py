@@ -8,8 +8,8 @@ from typing import Literal
 
 __all__ = ["Heading", "Section", "find_headings"]
 
-# "title": of the report itself ("FINAL REPORT"), which says nothing of the text below it.
-Section = Literal["findings", "impression", "other", "title"]
+# "title": of the report itself ("FINAL REPORT"), which says nothing of the text below it; below "end" no heading counts.
+Section = Literal["findings", "impression", "other", "title", "end"]
 
 _FINDINGS = (
     "findings",
@@ -44,7 +44,7 @@ _OTHER = (
     "clinical (?:information|info|details|data|question|background|impression)",
     "(?:underlying |admitting )(?:medical condition|diagnosis)",
     "techniques?",
-    "procedures?",
+    "procedures?(?: comments?)?",
     "comparisons?(?: (?:studies|study|exams?|examinations?|films?|reports?|radiographs?))?",
     "(?:prior|previous|reference) (?:studies|study|exams?|examinations?|films?|radiographs?)",
     "(?:wet|preliminary) (?:read|reading|report)",
@@ -57,12 +57,14 @@ _OTHER = (
     "examinations|exams",
     "dose|contrast",
 )
-_TITLE = ("(?:final |radiographic |radiology )?report",)
+_TITLE = ("(?:final |radiographic |radiology )?report", "narrative")
+_END = ("end of impression",)  # CheXpert Plus: then who signed it, and a "SUMMARY" that is a code
 _NAMES: dict[Section, tuple[str, ...]] = {
     "findings": _FINDINGS,
     "impression": _IMPRESSION,
     "other": _OTHER,
     "title": _TITLE,
+    "end": _END,
 }
 _ALL = "|".join(f"(?P<{section}>{'|'.join(names)})" for section, names in _NAMES.items())
 
@@ -80,10 +82,10 @@ _VIEW_NOUNS = frozenset(("chest", "radiograph", "radiographs", "view", "views", 
 _VIEW_ADJECTIVES = (
     "a ap pa lateral lat frontal portable single one two three upright supine erect semi-upright semi-erect semierect "
     "semiupright bedside of the and with in projection projections image images 1 2 3 study decubitus left right "
-    "on at am pm a.m. p.m. a.m p.m"
+    "on at am pm a.m. p.m. a.m p.m radiographic examination"
 )
 _VIEW_WORDS = _VIEW_NOUNS.union(_VIEW_ADJECTIVES.split())
-_TIME = re.compile(r"[0-9:_.]+")  # "AP CHEST, 10:12 A.M., ___:": a time, or a date as MIMIC-CXR blanks it
+_TIME = re.compile(r"[0-9:_.-]+")  # "AP CHEST, 10:12 A.M., ___:": a time, or a date as MIMIC-CXR blanks it
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ def find_headings(text: str) -> list[Heading]:
     for heading in sorted(found, key=lambda heading: heading.start):
         if not ordered or heading.start >= ordered[-1].end:
             ordered.append(heading)
+        if ordered[-1].section == "end":
+            break
     return ordered
 
 

@@ -110,10 +110,12 @@ def split_sections(text: str) -> ReportSections:
             first, *rest = _paragraphs(body) or [""]
             parts["other"].append(first)
             unlabelled += rest
+        elif heading.section == "end" or not any(map(str.isalpha, body)):
+            # A view's heading may hold a date alone ("CHEST, TWO VIEWS: ___"), while the findings have no heading.
+            parts["other"].append(body)
         else:
             parts[heading.section].append(body)
-    # A view's heading may hold a blanked date alone ("CHEST, TWO VIEWS: ___"), while the findings have no heading.
-    named = any(character.isalnum() for body in parts["findings"] for character in body)
+    named = bool(parts["findings"])
     for paragraph in unlabelled:
         parts["findings" if not named and _is_prose(paragraph) else "other"].append(paragraph)
     return ReportSections(**{name: "\n\n".join(filter(None, bodies)) for name, bodies in parts.items()})

@@ -209,9 +209,9 @@ MIMIC_HEAD = "                                 FINAL REPORT\n"
         ),
         pytest.param(
             " CHEST, TWO VIEWS: ___\n\n HISTORY:  Fever.\n\n The heart is of normal size.\n\n IMPRESSION:  Normal.",
-            "___\n\nThe heart is of normal size.",
+            "The heart is of normal size.",
             "Normal.",
-            "Fever.",
+            "___\n\nFever.",
             id="a view with a date alone",
         ),
         pytest.param(
@@ -230,3 +230,18 @@ MIMIC_HEAD = "                                 FINAL REPORT\n"
 )
 def test_reports_of_the_shape_of_mimic_cxr(text, findings, impression, other):
     assert split_sections(clean_text(MIMIC_HEAD + text)) == ReportSections(findings, impression, other)
+
+
+def test_a_report_of_the_shape_of_chexpert_plus():
+    text = (
+        "NARRATIVE:\nRADIOGRAPHIC EXAMINATION OF THE CHEST: 1-5-2010\n\nCLINICAL HISTORY: 58 years of age, cough.\n\n"
+        "COMPARISON: None.\n\nPROCEDURE COMMENTS: Single view of the chest.\n\nFINDINGS:\n\nLow lung volumes.\n\n"
+        "IMPRESSION:\n\n1.  SMALL EFFUSION.\n\nEND OF IMPRESSION:\n\nI have personally reviewed the images.\n\n"
+        "SUMMARY: 4-POSSIBLE SIGNIFICANT FINDINGS\n"
+    )
+    split = split_sections(clean_text(text))
+    assert (split.findings, split.impression) == ("Low lung volumes.", "1. SMALL EFFUSION.")
+    assert "personally" in split.other
+    assert "SIGNIFICANT" in split.other
+    unnamed = split_sections(clean_text(text.replace("FINDINGS:\n\nLow lung volumes.\n\n", "")))
+    assert (unnamed.findings, unnamed.impression) == ("", "1. SMALL EFFUSION.")
