@@ -8,7 +8,7 @@ A suite is a JSON file::
       "fractions": [0.01, 0.1, 1.0],
       "checkpoints": [
         {"name": "PLACE", "run": "runs/demo/run"},
-        {"name": "random start", "preset": "place_tiny"},
+        {"name": "random start", "run": "runs/demo/run", "weights": "random"},
         {"name": "ImageNet", "timm": "vit_tiny_patch16_224", "weights": "vit_tiny.safetensors"}
       ],
       "datasets": [{"name": "phantom", "datalist": "runs/demo/data/datalist.json"}],
@@ -31,7 +31,8 @@ from typing import Any
 
 __all__ = ["Cell", "CheckpointSpec", "DatasetSpec", "SuiteSpec", "TaskSpec", "read_suite"]
 
-KINDS = ("run", "preset", "timm")
+KINDS = ("run", "timm")
+WORDS = ("random", "timm")  # what `weights` may say in the place of a file
 KEYS = {
     "suite": {"name", "seeds", "fractions", "checkpoints", "datasets", "tasks", "split"},
     "checkpoint": {"name", *KINDS, "weights", "image_size"},
@@ -45,10 +46,11 @@ class CheckpointSpec:
 
     Args:
         name: on the table.
-        kind: `run` (a run, bundle or model folder of ours), `preset` (random weights) or `timm`.
-        value: the folder, the name of the preset, or timm's name of the network.
-        weights: of a timm network: a file; None leaves it random.
-        image_size: of a timm network or a preset; None takes its own.
+        kind: `run` (a run, bundle or model folder of ours) or `timm`.
+        value: the folder, or timm's name of the network.
+        weights: None for those of the run; `random` for ones drawn from the seed; of a timm network a file, or `timm`
+            for those that timm names.
+        image_size: of a timm network; None takes its own.
     """
 
     name: str
@@ -105,7 +107,6 @@ class Cell:
         what = {
             "task": self.task.task,
             "settings": dict(self.task.settings),
-            "checkpoint": [self.checkpoint.kind, self.checkpoint.image_size],
             "prompts": self.dataset.prompts,
             "fraction": self.fraction,
             "seed": self.seed,
@@ -196,14 +197,16 @@ def _checkpoint(entry: dict[str, Any], where: str, root: Path) -> CheckpointSpec
     if len(kinds) != 1:
         raise ValueError(f"{where}: expected one of the keys {list(KINDS)}, got {kinds}")
     value = _text(entry, kinds[0], where)
-    weights = entry.get("weights")
-    if weights is not None and kinds[0] != "timm":
-        raise ValueError(f"{where}: key 'weights' belongs to a timm network")
+    weights = None if entry.get("weights") is None else _text(entry, "weights", where)
+    if kinds[0] == "run" and weights not in (None, "random"):
+        raise ValueError(f"{where}: key 'weights' of a run is 'random' or not there, got {weights!r}")
+    if kinds[0] == "timm" and weights is None:
+        raise ValueError(f"{where}: key 'weights' of a timm network is a file, 'timm' or 'random'")
     return CheckpointSpec(
         name=_text(entry, "name", where),
         kind=kinds[0],
         value=_path(root, value) if kinds[0] == "run" else value,
-        weights=None if weights is None else _path(root, _text(entry, "weights", where)),
+        weights=_path(root, weights) if weights is not None and weights not in WORDS else weights,
         image_size=entry.get("image_size"),
     )
 

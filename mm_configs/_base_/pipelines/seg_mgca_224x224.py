@@ -28,3 +28,9 @@ val_pipeline = [
     dict(type="monai_place.LoadRadiographMask"),
     dict(type="PackSegInputs"),
 ]
+# What MMSegmentation's `inference_model` runs on files: there is no truth.
+test_pipeline = [
+    dict(type="monai_place.LoadRadiographFromFile"),
+    dict(type="Resize", scale=image_size, keep_ratio=False),
+    dict(type="PackSegInputs"),
+]

@@ -274,3 +274,13 @@ def test_nothing_is_logged_where_nothing_is_wrong(phantom_mm: Path, caplog: pyte
     caplog.set_level(logging.INFO, "monai_place")
     dataset(phantom_mm)
     assert not [entry for entry in caplog.records if entry.name.startswith("monai_place")]
+
+
+def test_without_its_file_a_lazy_data_set_is_made_for_init_detector_and_cannot_be_read(tmp_path: Path) -> None:
+    dataset = RadiographDetDataset(tmp_path / "datalist.json", "test", lazy_init=True)
+    assert dataset.metainfo["classes"] == ()
+    assert "palette" not in dataset.metainfo
+    with pytest.raises(FileNotFoundError, match=r"datalist\.json was not there when the data set was made"):
+        dataset.full_init()
+    with pytest.raises(FileNotFoundError):
+        RadiographDetDataset(tmp_path / "datalist.json", "test")
