@@ -72,6 +72,7 @@ def evaluation_tables(values: Mapping[str, Any]) -> list[ResultTable]:
         _zero_shot(values["zero_shot"]),
         _probe(values.get("linear_probe") or {}),
         _retrieval(values["retrieval"]),
+        _class_retrieval(values.get("class_retrieval") or {}),
         _grounding(values["grounding"]),
         *[_downstream(task) for task in values.get("downstream") or ()],
     )
@@ -89,6 +90,8 @@ def _zero_shot(values: Mapping[str, Any]) -> ResultTable | None:
         share = f"{first['positives'][name]}/{first['positives'][name] + first['negatives'][name]}"
         rows.append([name, *[format_interval(values[mode]["per_finding"][name]) for mode in modes], share])
     rows.append(["macro", *[format_interval(values[mode]["macro"]) for mode in modes], ""])
+    if "accuracy" in first:
+        rows.append(["accuracy", *[format_interval(values[mode]["accuracy"]) for mode in modes], ""])
     return ResultTable("Zero-shot AUROC [95 % interval]", ["finding", *modes, "positive"], rows)
 
 
@@ -117,6 +120,26 @@ def _retrieval(sides: Mapping[str, Any]) -> ResultTable | None:
     ]
     rows.append(["median rank", *[_number(side["median_rank"], "g") for side in sides.values()]])
     return ResultTable("Retrieval [95 % interval]", ["retrieval", *[side.replace("_", " ") for side in sides]], rows)
+
+
+def _class_retrieval(values: Mapping[str, Any]) -> ResultTable | None:
+    if not values:
+        return None
+    sides = values["sides"]
+    names = dict.fromkeys(
+        name for side in sides.values() for name, entry in side.items() if isinstance(entry, Mapping) and "std" in entry
+    )
+    rows = [
+        [name.replace("_", " "), *[_with_spread(side[name]) if name in side else "" for side in sides.values()]]
+        for name in names
+    ]
+    drawn = f"{len(values['tasks'])} x {values['per_class']} studies, {len(values['samplings'])} draws"
+    title = f"Retrieval by class, {drawn}, by chance {values['chance']:.3f} [95 % interval] (spread of the draws)"
+    return ResultTable(title, ["retrieval", *[side.replace("_", " ") for side in sides]], rows)
+
+
+def _with_spread(value: Mapping[str, Any]) -> str:
+    return format_interval(value) + (f" ({value['std']:.3f})" if value["std"] is not None else "")
 
 
 def _grounding(values: Mapping[str, Any]) -> ResultTable | None:

@@ -80,8 +80,15 @@ def evaluate(
     datalist: Annotated[Path, typer.Argument(help="The datalist.")],
     split: Annotated[str, typer.Option(help="training, validation or test.")] = "test",
     json_file: Annotated[Path | None, typer.Option("--json", help="File for all numbers.")] = None,
+    prompts: Annotated[
+        str | None, typer.Option(help="A built-in prompt set, such as covidx, or a JSON file; by default what fits.")
+    ] = None,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the intervals.", min=10)] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the intervals.", min=0)] = 0,
+    per_class: Annotated[
+        int | None,
+        typer.Option(help="Retrieval by class on draws of so many studies of each; 200 is the 5x200 protocol.", min=1),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="First so many records only.", min=1)] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; by default a GPU if there is one.")] = None,
     override: Override = None,
@@ -96,6 +103,7 @@ def evaluate(
     from monai_place.inference.collect import fit_location_prior
     from monai_place.inference.evaluate import evaluate_place
     from monai_place.inference.loading import load_place
+    from monai_place.inference.prompts import load_prompts
 
     if split not in SPLITS:
         raise typer.BadParameter(f"{split!r} is not one of {', '.join(SPLITS)}", param_hint="--split")
@@ -112,9 +120,11 @@ def evaluate(
                 loaded,
                 records,
                 classes=read_datalist(datalist).classes,
+                prompts=None if prompts is None else load_prompts(prompts),
                 prior=prior,
                 bootstrap=bootstrap,
                 seed=seed,
+                per_class=per_class,
                 progress=progress,
             )
         if json_file is not None:

@@ -20,6 +20,7 @@ from monai_place.inference.images import ImageQueue
 from monai_place.inference.labels import label_table
 from monai_place.inference.loading import LoadedPLACE
 from monai_place.inference.predictor import map_on_picture
+from monai_place.inference.prompts import PromptSet
 from monai_place.inference.results import FailedImage
 from monai_place.inference.text import embed_sentence_lists
 from monai_place.losses import PLACELoss
@@ -110,6 +111,7 @@ def collect_studies(
     records: Sequence[Record],
     *,
     classes: Sequence[str] | None = None,
+    prompts: PromptSet | None = None,
     prior: LocationPrior | None = None,
     batch_size: int = 64,
     grounding_limit: int | None = None,
@@ -121,6 +123,8 @@ def collect_studies(
         loaded: the model.
         records: from `monai_place.data.load_records`.
         classes: names of the entries of `label`; None takes those of the model.
+        prompts: of the classes; None takes the built-in set that knows most of them. A class that it does not know gets
+            generic ones.
         prior: the location prior to stand beside the grounding.
         batch_size: studies at a time; the right-against-swapped loss is that of batches of this size.
         grounding_limit: ground the sentences of the first so many studies only.
@@ -135,7 +139,7 @@ def collect_studies(
     names = loaded.classes if classes is None else tuple(classes)
     labels = label_table(records, names)
     model, device = loaded.model, loaded.model.log_temperature.device
-    classifier = build_classifier(loaded, names) if names else None
+    classifier = build_classifier(loaded, prompts.select(names) if prompts else names) if names else None
     diagnostics = PretrainingDiagnostics(
         PLACELoss(temperature=loaded.local_temperature, pick_temperature=loaded.pick_temperature)
     )

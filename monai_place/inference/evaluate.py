@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from monai_place.data.class_draws import draw_per_class, single_classes
+from monai_place.inference.class_retrieval import class_prompts, drawn_classes, retrieval_5x200
 from monai_place.inference.collect import CollectedStudies, GroundingRow, collect_studies
+from monai_place.inference.labels import label_table
 from monai_place.inference.loading import LoadedPLACE
+from monai_place.inference.prompts import PromptSet
 from monai_place.inference.writers import NOTE
 from monai_place.metrics.bootstrap import BootstrapInterval, bootstrap_mean
 from monai_place.metrics.location_prior import LocationPrior
-from monai_place.metrics.retrieval import KS, image_text_retrieval, retrieval_ranks
+from monai_place.metrics.retrieval import KS, precision_by_class, retrieval_ranks, retrieval_result
 from monai_place.metrics.zeroshot import zero_shot_auroc, zero_shot_intervals
 
 __all__ = ["evaluate_place", "evaluate_studies"]
@@ -26,10 +31,12 @@ def evaluate_place(
     records: Sequence[Mapping[str, Any]],
     *,
     classes: Sequence[str] | None = None,
+    prompts: PromptSet | None = None,
     prior: LocationPrior | None = None,
     batch_size: int = 64,
     bootstrap: int = 1000,
     seed: int = 0,
+    per_class: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure retrieval, zero-shot classification, grounding and the diagnostics of pretraining.
@@ -38,20 +45,43 @@ def evaluate_place(
         loaded: the model.
         records: from `monai_place.data.load_records`.
         classes: names of the entries of `label`; None takes those of the model.
+        prompts: see `collect_studies`.
         prior: from `fit_location_prior`, on training records, to stand beside the grounding.
         batch_size: studies at a time.
         bootstrap: resamples.
         seed: of the bootstrap.
+        per_class: measure retrieval by class, too, on draws of so many studies of each: 200 is the 5x200 protocol.
         progress: called with (studies done, studies in all).
 
     Returns:
-        Plain JSON values, see `evaluate_studies`.
+        Plain JSON values, see `evaluate_studies`; with `per_class` also `class_retrieval`, see `retrieval_5x200`.
 
     Raises:
-        ValueError: there are no records, or their labels do not fit the classes.
+        ValueError: there are no records, their labels do not fit the classes, or a class has too few studies to draw.
     """
-    collected = collect_studies(loaded, records, classes=classes, prior=prior, batch_size=batch_size, progress=progress)
-    return evaluate_studies(collected, bootstrap=bootstrap, seed=seed)
+    names = loaded.classes if classes is None else tuple(classes)
+    if per_class is not None:  # before the work, not after it
+        draw_per_class(single_classes(label_table(records, names).tolist(), names), drawn_classes(names), per_class)
+    collected = collect_studies(
+        loaded, records, classes=classes, prompts=prompts, prior=prior, batch_size=batch_size, progress=progress
+    )
+    values = evaluate_studies(collected, bootstrap=bootstrap, seed=seed)
+    if per_class is not None:
+        patients = {str(record.get("id", place)): record.get("patient_id") for place, record in enumerate(records)}
+        values["class_retrieval"] = retrieval_5x200(
+            collected.images,
+            None if collected.reports.isnan().all() else collected.reports,
+            collected.labels,
+            collected.ids,
+            classes=collected.classes,
+            per_class=per_class,
+            reports=collected.report_texts,
+            patients=[patients[name] or name for name in collected.ids],
+            prompts=class_prompts(loaded.model, loaded.tokenizer, drawn_classes(names)),
+            bootstrap=bootstrap,
+            seed=seed,
+        )
+    return values
 
 
 def evaluate_studies(collected: CollectedStudies, *, bootstrap: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -64,8 +94,10 @@ def evaluate_studies(collected: CollectedStudies, *, bootstrap: int = 1000, seed
 
     Returns:
         `studies`, `studies_with_text`, `reports_cut` (longer than the model reads), `failed` (with reasons),
-        `retrieval` (both directions: R@k and Precision@k, median rank, intervals of R@k), `zero_shot` (global, local,
-        mean: AUROC by finding and macro, each with its interval), `grounding` (each number for the model, the location
+        `retrieval` (both directions: R@k and Precision@k, median rank, intervals of R@k, and how many studies
+        have the report of another one word for word: either is a right answer), `zero_shot` (global, local,
+        mean: AUROC by finding and macro, each with its interval; where exactly one class is true of each study, also
+        the `accuracy` of the likeliest class), `grounding` (each number for the model, the location
         prior and, for pointing, chance), `diagnostics`, `note`.
     """
     options: dict[str, Any] = {"resamples": bootstrap, "seed": seed}
@@ -89,20 +121,16 @@ def _retrieval(collected: CollectedStudies, options: dict[str, Any]) -> dict[str
         return {}
     images, reports, labels = collected.images[has_text], collected.reports[has_text], collected.labels[has_text]
     texts = [" ".join(text.split()) for text, chosen in zip(collected.report_texts, has_text, strict=True) if chosen]
+    holders = Counter(texts)
     known = labels.shape[1] > 0 and not labels.isnan().all()
-    results = image_text_retrieval(
-        images,
-        reports,
-        reports=texts,
-        labels=labels if known else None,
-        classes=collected.classes if known else None,
-    )
-    sides = {"image_to_text": (images, reports), "text_to_image": (reports, images)}
     values: dict[str, Any] = {}
-    for name, (queries, gallery) in sides.items():
+    for name, (queries, gallery) in {"image_to_text": (images, reports), "text_to_image": (reports, images)}.items():
         ranks = retrieval_ranks(queries, gallery, query_keys=texts, gallery_keys=texts)
+        precision = precision_by_class(queries, gallery, labels, labels, classes=collected.classes) if known else None
+        result = retrieval_result(ranks, gallery=len(gallery), precision_of=precision)
         intervals = {f"recall_at_{k}": bootstrap_mean((ranks <= k).double().numpy(), **options).to_dict() for k in KS}
-        values[name] = results[name].to_dict() | {"intervals": intervals}
+        identical = sum(holders[text] > 1 for text in texts)
+        values[name] = result.to_dict() | {"identical_reports": identical, "intervals": intervals}
     return values
 
 
@@ -112,12 +140,28 @@ def _zero_shot(scores: torch.Tensor, collected: CollectedStudies, options: dict[
     findings = list(collected.classes)
     intervals = zero_shot_intervals(scores, collected.labels, findings=findings, **options)
     counts = zero_shot_auroc(scores, collected.labels, findings=findings)
-    return {
+    values = {
         "macro": intervals["macro"].to_dict(),
         "per_finding": {name: intervals[name].to_dict() for name in findings},
         "positives": dict(counts.positives),
         "negatives": dict(counts.negatives),
     }
+    hits = _top_class_hits(scores, collected.labels)
+    return values if hits is None else values | {"accuracy": bootstrap_mean(hits, **options).to_dict()}
+
+
+def _top_class_hits(scores: torch.Tensor, labels: torch.Tensor) -> list[float] | None:
+    """Return 1 where the class of the highest score is the true one, NaN where nothing is known.
+
+    The softmax over the classes does not change which is the highest. None where the classes do not exclude each other.
+    """
+    known = ~labels.isnan().any(dim=1)
+    blank = labels.isnan().all(dim=1)
+    exclusive = bool((known | blank).all()) and bool((labels[known].sum(dim=1) == 1).all())
+    if labels.shape[1] < 2 or not exclusive or not known.any():
+        return None
+    hits = (scores.argmax(dim=1) == labels.nan_to_num().argmax(dim=1)).double()
+    return hits.masked_fill(~known, torch.nan).tolist()
 
 
 def _grounding(rows: Sequence[GroundingRow], options: dict[str, Any]) -> dict[str, Any]:

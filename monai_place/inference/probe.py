@@ -16,7 +16,7 @@ from monai_place.inference.loading import LoadedPLACE
 from monai_place.metrics.bootstrap import BootstrapInterval
 from monai_place.metrics.zeroshot import zero_shot_intervals
 
-__all__ = ["linear_probe_auroc", "probe_features"]
+__all__ = ["linear_probe_auroc", "logistic_probe_scores", "probe_features"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,19 +102,53 @@ def linear_probe_auroc(
         >>> linear_probe_auroc(features, labels, features, labels, bootstrap=10)["macro"].value
         1.0
     """
+    scores = logistic_probe_scores(
+        train_features,
+        train_labels,
+        test_features,
+        fraction,
+        inverse_regularization=inverse_regularization,
+        seed=seed,
+    )
+    if len(test_features) != len(test_labels):
+        raise ValueError(f"{len(test_features)} rows of test features (B', E) have {len(test_labels)} labels (B', C)")
+    return zero_shot_intervals(scores, test_labels, findings=findings, resamples=bootstrap, seed=seed)
+
+
+def logistic_probe_scores(
+    train_features: torch.Tensor,
+    train_labels: torch.Tensor,
+    test_features: torch.Tensor,
+    fraction: float = 1.0,
+    *,
+    inverse_regularization: float = 0.1,
+    seed: int = 0,
+) -> Floats:
+    """Return the log odds (B', C) that one logistic regression a finding gives to test studies.
+
+    Args:
+        train_features: (B, E).
+        train_labels: (B, C) of 0, 1, NaN (not known).
+        test_features: (B', E).
+        fraction: share of the training studies used, in (0, 1].
+        inverse_regularization: C of scikit-learn's LogisticRegression.
+        seed: of the order of the training studies.
+
+    Raises:
+        ValueError: shapes do not fit, or `fraction` is out of its range.
+    """
     from sklearn.preprocessing import StandardScaler
 
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is {fraction}, expected 0 < fraction <= 1")
     x, y, test_x = (part.detach().cpu().double().numpy() for part in (train_features, train_labels, test_features))
-    if len(x) != len(y) or len(test_x) != len(test_labels) or x.shape[1:] != test_x.shape[1:]:
-        shapes = [tuple(part.shape) for part in (train_features, train_labels, test_features, test_labels)]
-        raise ValueError(f"features and labels {shapes} must be (B, E), (B, C), (B', E), (B', C)")
+    if len(x) != len(y) or x.ndim != 2 or x.shape[1:] != test_x.shape[1:]:
+        shapes = [tuple(part.shape) for part in (train_features, train_labels, test_features)]
+        raise ValueError(f"features and labels {shapes} must be (B, E), (B, C), (B', E)")
     order = np.random.default_rng(seed).permutation(len(x))[: max(1, math.ceil(fraction * len(x)))]
     scaler = StandardScaler().fit(x[order])
     x, y, test_x = scaler.transform(x[order]), y[order], scaler.transform(test_x)
-    scores = np.stack([_fit(x, column, test_x, inverse_regularization) for column in y.T], axis=1)
-    return zero_shot_intervals(scores, test_labels, findings=findings, resamples=bootstrap, seed=seed)
+    return np.stack([_fit(x, column, test_x, inverse_regularization) for column in y.T], axis=1)
 
 
 def _fit(x: Floats, labels: Floats, test_x: Floats, inverse_regularization: float) -> Floats:

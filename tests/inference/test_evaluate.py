@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from monai_place.data.phantom import PHANTOM_CLASSES
+from monai_place.inference.class_retrieval import retrieval_5x200
 from monai_place.inference.evaluate import evaluate_place, evaluate_studies
 from monai_place.inference.probe import probe_features
+from monai_place.inference.prompts import load_prompts
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,29 @@ def test_zero_shot_auroc_is_sklearn_s(collected, numbers):
                 assert found["low"] <= found["value"] <= found["high"]
 
 
+def test_prompts_that_are_given_are_the_ones_that_are_compared(model, records, numbers):
+    options = {"classes": PHANTOM_CLASSES, "batch_size": 7, "bootstrap": 50}
+    same = evaluate_place(model.loaded, records, prompts=load_prompts("phantom"), **options)
+    other = evaluate_place(model.loaded, records, prompts=load_prompts("nih14"), **options)
+    assert same["zero_shot"] == numbers["zero_shot"]
+    assert other["zero_shot"]["global"]["per_finding"].keys() == numbers["zero_shot"]["global"]["per_finding"].keys()
+    assert other["zero_shot"] != numbers["zero_shot"]
+
+
+def test_where_one_class_is_true_of_each_study_the_likeliest_one_counts(collected):
+    truth = torch.arange(len(collected.ids)) % 7
+    labels = torch.eye(7)[truth]
+    labels[0] = torch.nan
+    found = evaluate_studies(replace(collected, labels=labels), bootstrap=20)["zero_shot"]
+    for mode in ("global", "local", "mean"):
+        right = collected.scores[mode].softmax(1).argmax(1) == truth
+        assert found[mode]["accuracy"]["value"] == pytest.approx(float(right[1:].float().mean()))
+
+
+def test_findings_that_may_stand_together_have_no_accuracy(numbers):
+    assert "accuracy" not in numbers["zero_shot"]["global"]
+
+
 def test_recall_counts_the_studies_whose_own_report_is_among_the_first(collected, numbers):
     scores = (collected.images @ collected.reports.T).double()
     others = [[j for j in range(len(scores)) if j != i] for i in range(len(scores))]
@@ -48,6 +74,40 @@ def test_recall_counts_the_studies_whose_own_report_is_among_the_first(collected
     assert found["median_rank"] == np.median(ranks)
     assert found["intervals"]["recall_at_5"]["value"] == pytest.approx(found["recall_at_5"])
     assert set(numbers["retrieval"]) == {"image_to_text", "text_to_image"}
+
+
+def test_studies_with_the_same_report_are_counted(collected, numbers):
+    texts = [" ".join(text.split()) for text in collected.report_texts]
+    expected = sum(texts.count(text) > 1 for text in texts)
+    assert {side["identical_reports"] for side in numbers["retrieval"].values()} == {expected}
+    assert {side["recall_at_1"] for side in numbers["retrieval"].values()} != {None}
+
+
+def test_retrieval_by_class_is_that_of_the_embeddings(model, records, collected, numbers):
+    labels = [[int(number % 2 == place) for place in range(2)] for number in range(len(records))]
+    relabelled = [dict(record, label=label) for record, label in zip(records, labels, strict=True)]
+    options = {"classes": ["nodule", "edema"], "bootstrap": 5}
+    found = evaluate_place(model.loaded, relabelled, per_class=4, batch_size=7, **options)["class_retrieval"]
+    assert (found["tasks"], found["samplings"]) == (["nodule", "edema"], [0, 1, 2, 3, 4])
+    assert list(found["sides"]) == ["image_to_text", "text_to_image", "image_to_image", "image_to_prompt"]
+    expected = retrieval_5x200(
+        collected.images,
+        collected.reports,
+        labels,
+        collected.ids,
+        patients=[record["patient_id"] for record in records],
+        reports=collected.report_texts,
+        per_class=4,
+        **options,
+    )
+    for side in ("image_to_text", "text_to_image", "image_to_image"):
+        assert found["sides"][side] == expected["sides"][side]
+
+
+def test_too_few_studies_of_a_class_are_found_before_the_work(model, records):
+    gone = [dict(record, image="gone.png") for record in records]
+    with pytest.raises(ValueError, match="500 rows of each class are wanted, there are"):
+        evaluate_place(model.loaded, gone, classes=PHANTOM_CLASSES, per_class=500)
 
 
 def test_grounding_is_given_beside_the_prior_and_chance(numbers):

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from monai_place.inference.probe import linear_probe_auroc
+from monai_place.inference.probe import linear_probe_auroc, logistic_probe_scores
 
 
 def problem(studies=120, width=6, seed=0):
@@ -33,6 +33,14 @@ def test_each_finding_equals_sklearn_s_pipeline_on_the_known_labels():
         expected = roc_auc_score(test_y[:, column], model.decision_function(scaler.transform(test_x)))
         assert found[name].value == pytest.approx(expected, abs=1e-6)
     assert found["macro"].value == pytest.approx((found["a"].value + found["b"].value) / 2)
+
+
+def test_its_scores_are_the_log_odds_that_the_areas_are_of():
+    (x, y), (test_x, test_y) = problem(), problem(seed=1)
+    scores = logistic_probe_scores(x, y, test_x, 0.5, seed=3)
+    found = linear_probe_auroc(x, y, test_x, test_y, 0.5, bootstrap=10, seed=3)
+    assert scores.shape == test_y.shape
+    assert found["1"].value == pytest.approx(roc_auc_score(test_y[:, 1], scores[:, 1]))
 
 
 def test_without_missing_labels_it_is_the_plain_pipeline():
@@ -86,3 +94,5 @@ def test_shapes_that_do_not_fit_are_refused():
     x, y = problem()
     with pytest.raises(ValueError, match=r"\(B, E\)"):
         linear_probe_auroc(x, y[:-1], x, y)
+    with pytest.raises(ValueError, match=r"120 rows of test features \(B', E\) have 119 labels"):
+        linear_probe_auroc(x, y, x, y[:-1])

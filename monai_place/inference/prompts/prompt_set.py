@@ -12,6 +12,8 @@ from typing import Any
 __all__ = ["FindingPrompts", "PromptSet", "builtin_prompt_sets", "generic_prompts", "load_prompts", "prompts_for"]
 
 FOLDER = Path(__file__).parent
+# A set that is added later must not change the prompts of findings that one of these knows as well.
+FIRST = ("chexpert14", "covid19_cxr", "phantom")
 POSITIVE_TEMPLATES = ("There is {finding}.", "{finding} is present.", "Findings are consistent with {finding}.")
 NEGATIVE_TEMPLATES = ("No {finding}.", "There is no {finding}.", "No evidence of {finding}.")
 
@@ -83,13 +85,14 @@ def generic_prompts(finding: str) -> FindingPrompts:
 
 
 def builtin_prompt_sets() -> tuple[str, ...]:
-    """Return the names of the sets that come with the package.
+    """Return the names of the sets that come with the package, those that win where several know as many names first.
 
     Example:
         >>> builtin_prompt_sets()
-        ('chexpert14', 'covid19_cxr', 'phantom')
+        ('chexpert14', 'covid19_cxr', 'phantom', 'chexpert5', 'covidx', 'nih14', 'rsna', 'siim')
     """
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
+    found = sorted(path.stem for path in FOLDER.glob("*.json"))
+    return tuple(sorted(found, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)))
 
 
 def load_prompts(name_or_path: str | os.PathLike[str]) -> PromptSet:
@@ -135,8 +138,8 @@ def prompts_for(classes: Sequence[str]) -> PromptSet:
         ValueError: there is no name, one is blank, or one stands twice.
 
     Example:
-        >>> prompts_for(["nodule", "emphysema"]).findings[1].positive[0]
-        'There is emphysema.'
+        >>> prompts_for(["nodule", "scoliosis"]).findings[1].positive[0]
+        'There is scoliosis.'
     """
     check_names(list(classes), "classes")
     wanted = {name.casefold() for name in classes}

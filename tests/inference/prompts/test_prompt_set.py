@@ -7,10 +7,18 @@ import json
 import pytest
 
 from monai_place.data.phantom import PHANTOM_CLASSES
+from monai_place.data.sources.chexpert_labels import COMPETITION_CLASSES
+from monai_place.data.sources.covidx import THREE as COVIDX
+from monai_place.data.sources.rsna import CLASS as RSNA
+from monai_place.data.sources.siim import CLASS as SIIM
 from monai_place.inference.prompts import builtin_prompt_sets, generic_prompts, load_prompts, prompts_for
 
 CHEXPERT = """No Finding;Enlarged Cardiomediastinum;Cardiomegaly;Lung Opacity;Lung Lesion;Edema;Consolidation;Pneumonia;
 Atelectasis;Pneumothorax;Pleural Effusion;Pleural Other;Fracture;Support Devices""".replace("\n", "").split(";")
+
+
+NIH = """Atelectasis;Cardiomegaly;Effusion;Infiltration;Mass;Nodule;Pneumonia;Pneumothorax;Consolidation;Edema;
+Emphysema;Fibrosis;Pleural_Thickening;Hernia""".replace("\n", "").split(";")
 
 
 @pytest.mark.parametrize("name", builtin_prompt_sets())
@@ -42,10 +50,10 @@ def test_names_are_found_whatever_their_case_and_keep_their_own_spelling():
 
 
 def test_an_unknown_finding_gets_generic_prompts():
-    chosen = prompts_for(["nodule", "emphysema"])
-    assert chosen.findings[1] == generic_prompts("emphysema")
-    assert chosen.findings[1].positive[0] == "There is emphysema."
-    assert chosen.findings[1].negative[0] == "No emphysema."
+    chosen = prompts_for(["nodule", "scoliosis"])
+    assert chosen.findings[1] == generic_prompts("scoliosis")
+    assert chosen.findings[1].positive[0] == "There is scoliosis."
+    assert chosen.findings[1].negative[0] == "No scoliosis."
 
 
 def test_braces_in_a_name_are_text():
@@ -55,6 +63,53 @@ def test_braces_in_a_name_are_text():
 def test_the_set_that_knows_most_names_is_taken():
     assert prompts_for(["COVID-19", "ARDS"]).name == "covid19_cxr"
     assert prompts_for(list(PHANTOM_CLASSES)).name == "phantom"
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (list(PHANTOM_CLASSES), "phantom"),
+        (CHEXPERT, "chexpert14"),
+        (list(COMPETITION_CLASSES), "chexpert14"),
+        (list(load_prompts("covid19_cxr").classes), "covid19_cxr"),
+        (["nodule"], "phantom"),
+        (["Pneumonia"], "chexpert14"),
+        (["pneumothorax"], "chexpert14"),
+        (["Pneumonia", "COVID-19"], "covid19_cxr"),
+        (["normal", "pneumonia", "COVID-19"], "covidx"),
+        (list(load_prompts("nih14").classes), "nih14"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_sets_that_came_later_leave_the_older_ones_theirs(names, chosen):
+    assert prompts_for(names).name == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("chexpert5", list(COMPETITION_CLASSES)),
+        ("rsna", [RSNA]),
+        ("siim", [SIIM]),
+        ("covidx", list(COVIDX)),
+    ],
+)
+def test_a_data_set_s_own_prompts_have_its_names(name, classes):
+    assert list(load_prompts(name).classes) == classes
+
+
+def test_the_fourteen_findings_of_nih_are_there():
+    assert list(load_prompts("nih14").classes) == NIH
+
+
+def test_the_five_tasks_have_the_prompts_of_the_fourteen_observations():
+    fourteen = {entry.finding: entry for entry in load_prompts("chexpert14").findings}
+    assert all(entry == fourteen[entry.finding] for entry in load_prompts("chexpert5").findings)
+
+
+def test_every_finding_of_a_data_set_has_several_prompts():
+    for name in ("chexpert5", "nih14", "rsna", "siim", "covidx"):
+        assert all(min(len(entry.positive), len(entry.negative)) >= 3 for entry in load_prompts(name).findings)
 
 
 @pytest.mark.parametrize(
