@@ -59,7 +59,7 @@ def draw_per_class(members: Sequence[str | None], classes: Sequence[str], number
         Positions of the rows drawn, class by class.
 
     Raises:
-        ValueError: `number` is below 1, or a class has too few rows; all such classes are named.
+        ValueError: `number` is below 1, there is no class, or a class has too few rows; all such classes are named.
 
     Example:
         >>> draw_per_class(["a", "b", None, "a", "b", "a", "b"], ["a", "b"], 2)
@@ -67,6 +67,8 @@ def draw_per_class(members: Sequence[str | None], classes: Sequence[str], number
     """
     if number < 1:
         raise ValueError(f"number must be at least 1, got {number}")
+    if not classes:
+        raise ValueError("there is no class to draw")
     rows = {name: [position for position, member in enumerate(members) if member == name] for name in classes}
     if few := {name: len(found) for name, found in rows.items() if len(found) < number}:
         listed = ", ".join(f"{count} with {name!r} alone" for name, count in few.items())

@@ -53,6 +53,26 @@ def test_a_whole_evaluation_has_four_tables() -> None:
     assert diagnostics.title == "Diagnostics"
 
 
+def test_retrieval_by_class_has_its_interval_and_its_spread() -> None:
+    side = {
+        "queries": 10,
+        "precision_at_1": ESTIMATE | {"std": 0.0125},
+        "by_class": {"nodule": {"precision_at_1": 1.0}},
+    }
+    other = {"queries": 10, "precision_at_1": UNKNOWN | {"std": None}, "by_class": {}}
+    drawn = {"tasks": ["nodule", "edema"], "per_class": 5, "samplings": [0, 1], "chance": 0.5}
+    drawn["sides"] = {"image_to_text": side | {"recall_at_1": ESTIMATE | {"std": None}}, "image_to_image": other}
+    (table,) = [
+        table for table in evaluation_tables({**values(), "class_retrieval": drawn}) if "by class" in table.title
+    ]
+    assert table.title.startswith("Retrieval by class, 2 x 5 studies, 2 draws, by chance 0.500")
+    assert table.header == ["retrieval", "image to text", "image to image"]
+    assert table.rows == [
+        ["precision at 1", "0.750 [0.500, 1.000] (0.013)", "-"],
+        ["recall at 1", "0.750 [0.500, 1.000]", ""],
+    ]
+
+
 def test_what_is_not_defined_is_a_dash_and_what_was_not_asked_is_empty() -> None:
     zero, retrieval, grounding, diagnostics = evaluation_tables(values())
     assert zero.rows[1] == ["edema", "-", "-", "0/10"]

@@ -254,6 +254,27 @@ def test_evaluate_prints_tables_and_writes_all_numbers(trained: Any, datalist: P
     assert "not a medical device" in done.err.lower()
 
 
+def test_evaluate_measures_retrieval_by_class_when_asked(
+    model: Path, datalist: Path, call: Any, tmp_path: Path
+) -> None:
+    content = json.loads(datalist.read_text())
+    records = [record for split in ("training", "test") for record in content[split]][:14]
+    labelled = [
+        dict(record, label=[int(place == number % 7) for place in range(7)]) for number, record in enumerate(records)
+    ]
+    path = copy_datalist(datalist, tmp_path / "list.json", training=[], test=labelled)
+    words = ("evaluate", model, path, "--bootstrap", 10, "--json", tmp_path / "numbers.json", "--per-class")
+    done = call(*words, 2)
+    assert done.code == 0, done.err
+    assert "\nRetrieval by class, 5 x 2 studies, 5 draws, by chance 0.200" in done.out
+    found = json.loads((tmp_path / "numbers.json").read_text())["class_retrieval"]
+    value = found["sides"]["image_to_text"]["precision_at_5"]
+    assert f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}] ({value['std']:.3f})" in done.out
+    refused = call(*words, 3)
+    assert refused.code == 1
+    assert "3 rows of each class are wanted, there are 2 with" in refused.err
+
+
 def test_evaluate_leaves_out_what_the_data_cannot_answer(
     trained: Any, datalist: Path, call: Any, tmp_path: Path
 ) -> None:

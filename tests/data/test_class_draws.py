@@ -60,5 +60,7 @@ def test_too_few_rows_are_counted_for_every_class() -> None:
 def test_ill_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="number must be at least 1, got 0"):
         draw_per_class(["a"], ["a"], 0)
+    with pytest.raises(ValueError, match="there is no class to draw"):
+        draw_per_class(["a"], [], 1)
     with pytest.raises(ValueError, match=r"labels\[1\] has 1 entries, there are 2 classes"):
         single_classes([[0, 1], [1]], ["a", "b"])
