@@ -8,7 +8,7 @@ from typing import Literal
 
 __all__ = ["Heading", "Section", "find_headings"]
 
-# "title": of the report itself ("FINAL REPORT"), which says nothing of the text below it; below "end" no heading counts.
+# "title": of the report itself ("FINAL REPORT"), which says nothing of the text below; below "end" no heading counts.
 Section = Literal["findings", "impression", "other", "title", "end"]
 
 _FINDINGS = (

@@ -114,6 +114,12 @@ SOURCES: dict[str, SourceInfo] = {
             "those of the copy; the challenge's page is closed",
             "monai_place.data.sources.object_cxr:read_object_cxr",
         ),
+        SourceInfo(
+            "chexpert-plus",
+            "CheXpert Plus (Chambon, Delbrouck et al., arXiv:2405.19538), with reports",
+            "Stanford AIMI Research Use Agreement; no redistribution",
+            "monai_place.data.sources.chexpert_plus:read_chexpert_plus",
+        ),
     )
 }
 

@@ -41,7 +41,6 @@ Reference:
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +51,7 @@ import numpy as np
 from monai_place.data.sources.chexpert_5x200 import draw_5x200, drawn_by_any, exclusive_task
 from monai_place.data.sources.chexpert_labels import CHEXPERT_CLASSES, LabelPolicy
 from monai_place.data.sources.draft import PrepareReport, SourceDraft
+from monai_place.data.sources.exclusion import draw_patients, leave_out_patients
 from monai_place.data.sources.mgca import check_choice
 from monai_place.data.sources.tables import check_counts as refuse_other_counts
 from monai_place.data.sources.tables import find_file, read_table
@@ -223,35 +223,16 @@ def _split(
         training, validation = _split_as_mgca(train, removed, report)
         return {"training": training, "validation": validation, "test": _records(rows["valid"])}
     patients = {train[position].patient for position in removed}
-    kept = []
-    for position, row in enumerate(train):
-        if row.record is None or position in removed:
-            continue
-        if row.record["patient_id"] in patients:
-            report.leave_out(row.record["id"], "of a patient of 5x200")
-        else:
-            kept.append(row.record)
+    others = _records([row for position, row in enumerate(train) if position not in removed])
+    kept = leave_out_patients(others, patients, "of a patient of 5x200", report)
     if mode == "official":
         return {"training": kept, "validation": _records(rows["valid"]), "test": _records(rows["test"])}
-    chosen = _draw_patients(kept, validation_size, seed)
+    chosen = draw_patients(kept, validation_size, seed)
     return {
         "training": [record for record in kept if record["patient_id"] not in chosen],
         "validation": [record for record in kept if record["patient_id"] in chosen],
         "test": _records(rows["valid"]),
     }
-
-
-def _draw_patients(records: Sequence[Record], size: int, seed: int) -> set[str]:
-    """Draw whole patients until they have `size` images."""
-    images = Counter(record["patient_id"] for record in records)
-    patients = sorted(images)
-    chosen: set[str] = set()
-    for index in np.random.default_rng(seed).permutation(len(patients)):
-        if size <= 0:
-            break
-        chosen.add(patients[index])
-        size -= images[patients[index]]
-    return chosen
 
 
 def _split_as_mgca(

@@ -24,8 +24,9 @@ labels.
   without a report; `keep_empty=true` keeps them. The reports are read image by image, so `--limit 100` opens 300.
 - `label`: of the table `labels=chexpert` (or `negbio`, or `none`), `classes` all 14, `uncertain=ignore`, `blank=zero`;
   see `monai_place.data.sources.chexpert_labels`. A study without a row has unknown labels.
-- Splits: the publisher's train, validate and test, by patient. `exclude=TABLE` (a CSV with a column dicom_id, such as
-  MS-CXR's) leaves the patients of the images that it lists out of training and validation, so that they can be a test.
+- Splits: the publisher's train, validate and test, by patient. `exclude=FILE` (a datalist made from MIMIC-CXR, such as
+  that of `ms-cxr` or of `part=5x200`, or a CSV with a column dicom_id, such as MS-CXR's own) leaves the patients that
+  it lists out of training and validation, so that they can be a test.
 - `part=5x200` makes a datalist whose test split is 5 x 200 training images with one competition task alone, as CheXpert
   5x200 (`monai_place.data.sources.chexpert_5x200`; `samplings` the seeds of the draws), from the table `labels`, one
   image a study; published MIMIC 5x200 sets are drawn likewise but not from published seeds. `exclude_5x200=true` leaves
@@ -39,7 +40,7 @@ Reference:
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,13 @@ from monai_place.data.datalist import SPLITS
 from monai_place.data.sources.chexpert_5x200 import draw_5x200, drawn_by_any, exclusive_task
 from monai_place.data.sources.chexpert_labels import CHEXPERT_CLASSES, LabelPolicy
 from monai_place.data.sources.draft import PrepareReport, SourceDraft
+from monai_place.data.sources.exclusion import EXCLUDED, leave_out_patients, patients_of
 from monai_place.data.sources.mgca import check_choice
 from monai_place.data.sources.mimic_reports import MimicReports, find_reports
 from monai_place.data.sources.tables import check_counts as refuse_other_counts
-from monai_place.data.sources.tables import find_file, read_table
+from monai_place.data.sources.tables import find_file, find_images, read_table
 
-__all__ = ["MIMIC_SUFFIXES", "find_suffix", "mimic_image", "read_mimic_cxr"]
+__all__ = ["MIMIC_SUFFIXES", "mimic_image", "read_mimic_cxr"]
 
 PREFIX = "mimic-cxr-2.0.0-"
 FOLDER = "files"
@@ -110,7 +112,8 @@ def read_mimic_cxr(
         classes: `all`, `competition` or names.
         uncertain: what -1 becomes: `ones`, `zeros`, `ignore` or `per-class`.
         blank: what a blank becomes: `zero` or `ignore`.
-        exclude: a CSV file with a column `dicom_id` whose patients must not train; absolute or below the source.
+        exclude: a datalist, or a CSV file with a column `dicom_id`, whose patients must not train; absolute or below
+            the source.
         part: `train` for the splits, `5x200` for a datalist of the 1,000 images alone.
         exclude_5x200: leave the patients of the 5x200 images out of training.
         samplings: seeds of the 5x200 draws; one for `part=5x200`.
@@ -128,17 +131,18 @@ def read_mimic_cxr(
         raise ValueError("5x200 is drawn from labels: labels must be chexpert or negbio, got 'none'")
     reading = None if reports == "none" else MimicReports(find_reports(source, reports), keep_empty)
     studies = _read_labels(source, labels, LabelPolicy(classes, uncertain=uncertain, blank=blank), drawing=drawing)
-    excluded = _read_excluded(source, exclude)
     splits = _read_records(source, [views] if isinstance(views, str) else views, studies, report, check=check_counts)
     if part == "5x200":
         if len(samplings) != 1:
             raise ValueError(f"part=5x200 is one draw: samplings must hold one seed, got {list(samplings)}")
         splits = {"test": _draw(splits["training"], studies, samplings)}
     elif exclude_5x200:
-        _remove(splits, _draw(splits["training"], studies, samplings), ("training",), "of a patient of 5x200", report)
-    if excluded:
-        listed = [record for records in splits.values() for record in records if record["id"] in excluded]
-        _remove(splits, listed, ("training", "validation"), "of a patient of the excluded images", report)
+        drawn = {record["patient_id"] for record in _draw(splits["training"], studies, samplings)}
+        splits["training"] = leave_out_patients(splits["training"], drawn, "of a patient of 5x200", report)
+    if exclude and part == "train":
+        excluded = _excluded_patients(source, exclude)
+        for name in ("training", "validation"):
+            splits[name] = leave_out_patients(splits[name], excluded, EXCLUDED, report)
     return SourceDraft(
         name="mimic-cxr" if part == "train" else "mimic-cxr-5x200",
         version="2.0.0",
@@ -165,26 +169,6 @@ def mimic_image(subject: str, study: str, dicom_id: str, suffix: str) -> str:
     return f"{FOLDER}/p{subject[:2]}/p{subject}/s{study}/{dicom_id}{suffix}"
 
 
-def find_suffix(folder: Path, images: Iterable[str]) -> str:
-    """Return the suffix that the images of a MIMIC-CXR tree have: of the first that is there.
-
-    Args:
-        folder: the one that holds `files`.
-        images: paths below it, without suffix.
-
-    Raises:
-        FileNotFoundError: none of the images is there with any known suffix.
-    """
-    for image in images:
-        for suffix in MIMIC_SUFFIXES:
-            if (folder / f"{image}{suffix}").is_file():
-                return suffix
-    raise FileNotFoundError(
-        f"no image of the table is in the source folder: expected files/p10/p10000032/s50414267/<dicom_id> with one of "
-        f"{list(MIMIC_SUFFIXES)}"
-    )
-
-
 def _read_labels(source: Path, labels: str, policy: LabelPolicy, *, drawing: bool) -> _Studies:
     studies = _Studies(policy, {}, {})
     if labels == "none":
@@ -198,25 +182,29 @@ def _read_labels(source: Path, labels: str, policy: LabelPolicy, *, drawing: boo
     return studies
 
 
-def _read_excluded(source: Path, exclude: str) -> set[str]:
-    if not exclude:
-        return set()
-    path = source / exclude
-    return {row["dicom_id"] for row in read_table(path, ("dicom_id",))}
+def _excluded_patients(source: Path, exclude: str) -> set[str]:
+    if exclude.endswith(".json"):
+        return patients_of(source / exclude)
+    images = {row["dicom_id"] for row in read_table(source / exclude, ("dicom_id",))}
+    return {f"p{row['subject_id']}" for row in _read_metadata(source) if row["dicom_id"] in images}
+
+
+def _read_metadata(source: Path) -> Iterator[dict[str, str]]:
+    table = find_file(source, f"{PREFIX}metadata.csv", what="the metadata table")
+    return read_table(table, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
 
 
 def _read_records(
     source: Path, views: Sequence[str], studies: _Studies, report: PrepareReport, *, check: bool
 ) -> dict[str, list[Record]]:
     """Read metadata and split, row by row: of 377,110 rows only the records that stay are held in memory."""
-    table = find_file(source, f"{PREFIX}metadata.csv", what="the metadata table")
     split_of, rows_of_split = _read_split(source)
     groups = {folder.name for folder in (source / FOLDER).glob("p[0-9][0-9]")}
     splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
     known_studies: set[int] = set()
     patients: set[int] = set()
     rows = 0
-    for row in read_table(table, ("dicom_id", "subject_id", "study_id", "ViewPosition")):
+    for row in _read_metadata(source):
         rows += 1
         known_studies.add(int(row["study_id"]))
         patients.add(int(row["subject_id"]))
@@ -237,7 +225,8 @@ def _read_records(
     refuse_other_counts("mimic-cxr", expected, found, check=check)
     every = [record for split in SPLITS for record in splits[split]]
     if every:
-        suffix = find_suffix(source, (record["image"] for record in every))
+        ways = ([record["image"] + suffix for suffix in MIMIC_SUFFIXES] for record in every)
+        suffix = MIMIC_SUFFIXES[find_images(source, ways, what="the images")]
         for record in every:
             record["image"] += suffix
     return splits
@@ -283,26 +272,3 @@ def _draw(training: Sequence[Record], studies: _Studies, samplings: Sequence[int
     tasks = [studies.tasks.get(record["study_id"][1:]) for record in first]
     drawn = draw_5x200(tasks, samplings[0]) if len(samplings) == 1 else sorted(drawn_by_any(tasks, samplings))
     return [first[position] for position in drawn]
-
-
-def _remove(
-    splits: dict[str, list[Record]],
-    listed: Iterable[Record],
-    names: Sequence[str],
-    reason: str,
-    report: PrepareReport,
-) -> None:
-    """Leave the patients of some records out of some splits."""
-    patients = {record["patient_id"] for record in listed}
-    for name in names:
-        splits[name], removed = _parted(splits.get(name, []), patients)
-        for record in removed:
-            report.leave_out(record["id"], reason)
-
-
-def _parted(records: Iterable[Record], patients: set[str]) -> tuple[list[Record], list[Record]]:
-    kept: list[Record] = []
-    removed: list[Record] = []
-    for record in records:
-        (removed if record["patient_id"] in patients else kept).append(record)
-    return kept, removed

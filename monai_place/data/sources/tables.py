@@ -6,11 +6,11 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-__all__ = ["check_counts", "find_file", "read_table"]
+__all__ = ["check_counts", "find_file", "find_images", "read_table"]
 
 ENCODINGS = ("utf-8-sig", "cp1252")
 FIELD_LIMIT = 1 << 24  # characters of a cell: Python's own limit is below some run lengths
@@ -35,6 +35,29 @@ def find_file(folder: Path, *names: str, what: str) -> Path:
                 return candidate
     listed = " or ".join(repr(name) for name in names)
     raise FileNotFoundError(f"{what} is not in the source folder: expected {listed} (or with .gz)")
+
+
+def find_images(folder: Path, images: Iterable[Sequence[str]], *, what: str) -> int:
+    """Return which way of laying out its images a source has: that of the first image found in any of them.
+
+    Args:
+        folder: the source.
+        images: of each image its path below the source in each of the ways, in the order to try them.
+        what: the images in words, for the message.
+
+    Returns:
+        The number of the way, from 0.
+
+    Raises:
+        FileNotFoundError: none of the images is there; the message shows the ways by one image.
+    """
+    shown: Sequence[str] = ()
+    for ways in images:
+        shown = shown or ways
+        for number, way in enumerate(ways):
+            if (folder / way).is_file():
+                return number
+    raise FileNotFoundError(f"{what} are not in the source folder: expected {' or '.join(map(repr, shown))} and so on")
 
 
 def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> Iterator[Row]:

@@ -196,7 +196,9 @@ def test_images_of_another_kind_are_found(suffix: str, tmp_path: Path) -> None:
 def test_a_tree_without_images_says_what_it_looked_for(source: Path, tmp_path: Path) -> None:
     for path in source.rglob("*.jpg"):
         path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"no image of the table .* one of \['\.jpg', '\.dcm', '\.png'\]"):
+    with pytest.raises(
+        FileNotFoundError, match=r"the images are not .*/p10000001/s50000001/a1\.jpg' or .*a1\.dcm' or .*png'"
+    ):
         prepare(source, tmp_path / "out")
 
 
@@ -204,7 +206,13 @@ def test_patients_of_a_list_do_not_train_and_stay_in_the_test(source: Path, tmp_
     (source / "MS_CXR.csv").write_text("category_name,dicom_id\nEdema,a2\nEdema,a3\nEdema,d1\n")
     report = prepare(source, tmp_path / "out", exclude="MS_CXR.csv")
     assert records_of(report).keys() == {"b1", "b2", "c1", "d1"}
-    assert report.left_out["of a patient of the excluded images"] == 2
+    assert report.left_out["of a patient of the excluded list"] == 2
+
+
+def test_patients_of_a_datalist_do_not_train(source: Path, tmp_path: Path) -> None:
+    only = prepare(source, tmp_path / "only", views=["LATERAL"], labels="none")  # patient p10000001 alone
+    report = prepare(source, tmp_path / "out", exclude=str(only.datalist))
+    assert records_of(report).keys() == {"b1", "b2", "c1", "d1"}
 
 
 def test_a_second_row_and_an_image_without_split_are_left_out(tmp_path: Path) -> None:
