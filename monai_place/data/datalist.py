@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_place.atomic import atomic_path
+from monai_place.data.datalist_lines import decode_json, read_record_lines
 from monai_place.data.paths import PathGuard, resolve_inside
 
 __all__ = [
@@ -307,11 +308,9 @@ def _to_json(value: Any) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=refuse)
+        content = read_record_lines(path, SPLITS)
+        return decode_json(path.read_text(encoding="utf-8-sig")) if content is None else content
     except json.JSONDecodeError as error:
         raise DatalistError(f"{path.name}: not JSON: {error.msg}, line {error.lineno}, column {error.colno}") from None
     except UnicodeDecodeError as error:

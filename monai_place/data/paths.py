@@ -10,6 +10,7 @@ from pathlib import Path
 __all__ = ["PathGuard", "relative_root", "resolve_inside", "safe_name"]
 
 MAX_CHARACTERS = 4096
+JUNCTIONS = os.name == "nt"  # links of Windows that islink does not tell
 SEPARATORS = re.compile(r"[/\\]")  # both, on every system: a datalist travels between them
 
 
@@ -71,12 +72,26 @@ class PathGuard:
         folder, name = os.path.split(relative)
         real_folder = self._folders.get(folder)
         if real_folder is None:
-            real_folder = self._inside(os.path.realpath(os.path.join(self.root, folder)), relative)  # noqa: PTH118
-            self._folders[folder] = real_folder
+            real_folder = self._follow(folder, relative)
         path = os.path.join(real_folder, name)  # noqa: PTH118  (a Path object a record would double the time)
         if os.path.islink(path):  # noqa: PTH114
             path = self._inside(os.path.realpath(path), relative)
         return path
+
+    def _follow(self, folder: str, relative: str) -> str:
+        """Follow a folder from the nearest one above it that is known: studies of a patient share all but the last."""
+        unknown = []
+        while folder not in self._folders:
+            unknown.append(folder)
+            folder = os.path.split(folder)[0]
+        real = self._folders[folder]
+        for below in reversed(unknown):
+            real = os.path.join(real, os.path.split(below)[1])  # noqa: PTH118
+            if JUNCTIONS or os.path.islink(real):  # noqa: PTH114
+                real = os.path.realpath(real)
+            real = self._inside(os.path.normpath(real), relative)
+            self._folders[below] = real
+        return real
 
     def _inside(self, path: str, relative: str) -> str:
         if os.path.commonpath((self.root, path)) != self.root:

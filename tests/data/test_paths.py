@@ -84,3 +84,22 @@ def test_a_guard_looks_at_each_file_of_a_folder_that_it_knows(tmp_path: Path) ->
     assert guard.resolve("in/a.png") == str(root / "in/a.png")
     with pytest.raises(ValueError, match="a link leads out of it"):
         guard.resolve("in/b.png")
+
+
+def test_links_are_followed_at_every_depth_and_however_often(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "real/deep/folder").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (root / "one").symlink_to("real")
+    (root / "real/deep/two").symlink_to(root / "one/deep/folder")
+    (root / "real/deep/folder/out").symlink_to("../../../../outside")
+    guard = PathGuard(root)
+    for _ in range(2):
+        assert guard.resolve("one/deep/two/a.png") == str(root / "real/deep/folder/a.png")
+        assert guard.resolve("one/./deep//folder/a.png") == str(root / "real/deep/folder/a.png")
+        with pytest.raises(ValueError, match="a link leads out of it"):
+            guard.resolve("one/deep/two/out/a.png")
+
+
+def test_a_path_of_two_thousand_folders_is_followed(tmp_path: Path) -> None:
+    assert resolve_inside(tmp_path, "a/" * 2000 + "b") == tmp_path.joinpath(*"a" * 2000, "b")
