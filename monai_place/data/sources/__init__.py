@@ -120,6 +120,12 @@ SOURCES: dict[str, SourceInfo] = {
             "Stanford AIMI Research Use Agreement; no redistribution",
             "monai_place.data.sources.chexpert_plus:read_chexpert_plus",
         ),
+        SourceInfo(
+            "ms-cxr",
+            "MS-CXR, phrase grounding on MIMIC-CXR (Boecking et al., ECCV 2022)",
+            "PhysioNet Credentialed Health Data License 1.5.0; training and agreement; no redistribution",
+            "monai_place.data.sources.ms_cxr:read_ms_cxr",
+        ),
     )
 }
 
