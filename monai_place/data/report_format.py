@@ -79,6 +79,11 @@ class ReportFormat:
         """Return the fields as plain JSON values."""
         return {**asdict(self), "sections": list(self.sections)}
 
+    @property
+    def room(self) -> int:
+        """Most tokens of a report behind any prompt, so that a neighbor's long prompt does not cut it."""
+        return self.max_tokens - (self.max_prompt_tokens if self.indication else 2)
+
     def section_sentences(self, record: Mapping[str, Any]) -> dict[str, list[str]]:
         """Return the sentences of each section that a record has, in the order of `sections`.
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["load_fast_tokenizer", "save_fast_tokenizer"]
 
 ROLES = ("pad", "unk", "cls", "sep", "mask")
+STAND_INS = {"cls": "bos", "sep": "eos", "pad": "eos"}
 DEFAULT_LENGTH = 512
 TOKENIZER_FILES = frozenset(
     {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "added_tokens.json"}
@@ -57,8 +58,7 @@ def load_fast_tokenizer(
         loaded.all_special_tokens
     ):  # transformers 5 makes one up where files are missing
         raise ValueError(f"{label!r} holds no vocabulary, only special tokens; expected tokenizer.json or vocab.txt")
-    found = {role: getattr(loaded, f"{role}_token", None) for role in ROLES}
-    special_tokens = {role: str(token) for role, token in found.items() if token is not None}
+    special_tokens = _special_tokens(loaded)
     if missing := [role for role in ROLES[:4] if role not in special_tokens]:
         raise ValueError(f"tokenizer {label!r} has no {', '.join(missing)} token; pad, unk, cls and sep are needed")
     length = int(min(loaded.model_max_length, 1e9))  # transformers writes 1e30 for "not known"
@@ -93,6 +93,18 @@ def save_fast_tokenizer(tokenizer: Tokenizer, special_tokens: dict[str, str], ma
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _special_tokens(loaded: Any) -> dict[str, str]:
+    """Return the special tokens by role; GPT-2 and its kin mark a text's begin and end alone, and never pad."""
+    found = {}
+    for role in ROLES:
+        token = getattr(loaded, f"{role}_token", None)
+        if token is None and role in STAND_INS:
+            token = getattr(loaded, f"{STAND_INS[role]}_token", None)
+        if token is not None:
+            found[role] = str(token)
+    return found
 
 
 def _looks_like_path(name: str) -> bool:

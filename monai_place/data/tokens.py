@@ -211,6 +211,10 @@ class ReportTokenizer:
         normalizer = json.loads(self._tokenizer.to_str())["normalizer"]
         return hashlib.sha256(json.dumps([vocabulary, normalizer], sort_keys=True).encode()).hexdigest()
 
+    def resized(self, max_tokens: int) -> ReportTokenizer:
+        """Return the same tokenizer for another longest sequence."""
+        return ReportTokenizer(self._tokenizer, self._special_tokens, max_tokens=max_tokens)
+
     def decode(self, input_ids: Sequence[int]) -> str:
         """Turn ids back into text, without the special tokens."""
         return str(self._tokenizer.decode([int(i) for i in input_ids], skip_special_tokens=True))

@@ -175,6 +175,7 @@ class ImageQueue:
         self.spec = spec
         self.reading = reading
         self.moves: dict[int, PictureMove] = {}  # by place, where a step moved something
+        self.geometries: dict[int, FitGeometry] = {}  # by place
         self.batch_size = batch_size
         self.progress = progress
         self.failed: list[FailedImage] = []
@@ -183,6 +184,7 @@ class ImageQueue:
         """Yield the places of the images of a batch, and the batch (B, 1, S, S)."""
         self.failed.clear()
         self.moves.clear()
+        self.geometries.clear()
         places: list[int] = []
         tensors: list[torch.Tensor] = []
         for place, image in enumerate(self.images):
@@ -215,4 +217,5 @@ class ImageQueue:
         prepared = prepare_image(image, self.spec, self.reading)
         if prepared.move is not None:
             self.moves[place] = prepared.move
+        self.geometries[place] = prepared.geometry
         return prepared.tensor

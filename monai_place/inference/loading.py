@@ -22,7 +22,7 @@ from monai_place.weights import (
     read_state_dict,
 )
 
-__all__ = ["LoadedPLACE", "find_model_folder", "load_place"]
+__all__ = ["LoadedPLACE", "build_place", "find_model_folder", "load_place"]
 
 # The prompts that a zero-shot classifier compares images with: a part of its own beside the model's, in `model.pt` and
 # in the `extra` of `place.json`.
@@ -111,7 +111,7 @@ def load_place(
             f"{folder.name}/tokenizer is not the one that the model was trained with: fingerprint "
             f"{tokenizer.fingerprint[:12]}, place.json says {description.tokenizer_fingerprint[:12]}"
         )
-    model = _build(description, folder.name)
+    model = build_place(description, f"{folder.name}/place.json")
     try:
         state = read_state_dict(folder / "model.pt")
         load_weights(model, {key: value for key, value in state.items() if not key.startswith(f"{PROMPT_BANK}.")})
@@ -131,8 +131,16 @@ def load_place(
     )
 
 
-def _build(description: PlaceDescription, name: str) -> PLACEModel:
-    """Build the model with random weights; a BERT of the hub is built from its saved config, without the hub."""
+def build_place(description: PlaceDescription, name: str) -> PLACEModel:
+    """Build the model with random weights; a BERT of the hub is built from its saved config, without the hub.
+
+    Args:
+        description: of the model.
+        name: of its file, for errors.
+
+    Raises:
+        WeightsError: no model can be built from it.
+    """
     try:
         config = PLACEConfig.from_dict(description.model)
         if description.report_encoder is None:
@@ -148,7 +156,7 @@ def _build(description: PlaceDescription, name: str) -> PLACEModel:
         model = PLACEModel(local)
         model.report_encoder.bert = _bert(bert)
     except (ValueError, TypeError, KeyError) as error:
-        raise WeightsError(f"{name}/place.json: no model can be built from it: {error}") from None
+        raise WeightsError(f"{name}: no model can be built from it: {error}") from None
     model.config = config
     return model
 

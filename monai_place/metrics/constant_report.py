@@ -37,7 +37,7 @@ def most_frequent_report(reports: Sequence[str]) -> str:
     if top > 1:
         return reports[next(place for place, text in enumerate(words) if counts[text] == top)]
     spread = Counter(word for text in words for word in set(text.split()))
-    typical = [np.mean([spread[word] for word in text.split()] or [0.0]) for text in words]
+    typical = [sum(spread[word] for word in text.split()) / max(1, len(text.split())) for text in words]
     return reports[int(np.argmax(typical))]
 
 

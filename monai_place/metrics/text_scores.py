@@ -117,7 +117,7 @@ def score_texts(references: Sequence[str], written: Sequence[str], *, meteor: bo
     answer = {number: [words] for number, words in enumerate(given)}
     rouge = np.array(_scorer("rouge.rouge", "Rouge")().compute_score(truth, answer)[1], dtype=np.float64)
     rouge[[not words for words in given]] = 0.0  # its LCS of two empty texts is 1
-    cider = np.zeros(len(told))
+    cider: Floats = np.zeros(len(told))
     if any(told):  # without a word it has no frequencies
         cider = np.array(_scorer("cider.cider", "Cider")().compute_score(truth, answer)[1], dtype=np.float64)
     per_report = {"rouge_l": rouge, "cider": cider}

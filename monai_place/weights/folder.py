@@ -21,7 +21,14 @@ from monai_place.weights.reading import WeightsError
 if TYPE_CHECKING:
     from monai_place.data.tokens import ReportTokenizer
 
-__all__ = ["PlaceDescription", "SavableModel", "read_place_json", "save_model_folder"]
+__all__ = [
+    "PlaceDescription",
+    "SavableModel",
+    "read_place_json",
+    "report_config",
+    "save_model_folder",
+    "settled_config",
+]
 
 FORMAT_VERSION = 1
 
@@ -91,7 +98,7 @@ def save_model_folder(
         raise ValueError(f"the tokenizer has {tokenizer.vocab_size} tokens, the report encoder knows {rows}")
     from monai_place import __version__
 
-    settled = _settled_config(model)
+    settled = settled_config(model)
     description = {
         "format_version": FORMAT_VERSION,
         "package_version": __version__,
@@ -99,7 +106,7 @@ def save_model_folder(
         "preprocess": preprocess.to_dict(),
         "classes": list(classes),
         "tokenizer_fingerprint": tokenizer.fingerprint,
-        "report_encoder": _report_config(model),
+        "report_encoder": report_config(model),
         "extra": dict(extra or {}),
     }
     json.dumps(description, allow_nan=False)  # what cannot be written must fail before anything is
@@ -158,8 +165,8 @@ def read_place_json(path: str | os.PathLike[str]) -> PlaceDescription:
         raise WeightsError(f"{path.name}: not the description of a model: {type(error).__name__}: {error}") from None
 
 
-def _settled_config(model: SavableModel) -> dict[str, Any]:
-    """Return the config without weights to fetch and without paths of this machine: the weights lie beside it."""
+def settled_config(model: SavableModel) -> dict[str, Any]:
+    """Return a PLACE model's config without weights to fetch and paths of this machine: the weights lie beside it."""
     values: dict[str, Any] = model.config.to_dict()
     weights, name = values["image_weights"], values["report_name"]
     if weights and weights.startswith(("hf-hub:", "hf_hub:")):  # it named the architecture, too
@@ -170,7 +177,8 @@ def _settled_config(model: SavableModel) -> dict[str, Any]:
     return values
 
 
-def _report_config(model: SavableModel) -> dict[str, Any] | None:
+def report_config(model: SavableModel) -> dict[str, Any] | None:
+    """Return the config of a BERT that came from the hub or a folder; None for a small one."""
     if model.config.report_name is None:
         return None
     values: dict[str, Any] = json.loads(model.report_encoder.bert.config.to_json_string(use_diff=False))

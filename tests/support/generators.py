@@ -7,10 +7,14 @@ from typing import Any
 
 import torch
 
+from monai_place.data.report_format import ReportFormat
 from monai_place.networks import ReportGenerator, ReportGeneratorConfig
-from tests.support.models import tiny_place, tiny_tokenizer
+from monai_place.networks.decoders import decoder_settings
+from monai_place.preprocess import PreprocessSpec
+from monai_place.weights.generator_folder import save_generator_folder
+from tests.support.models import CLASSES, tiny_place, tiny_tokenizer
 
-__all__ = ["save_tiny_decoder", "tiny_generator", "tiny_generator_config"]
+__all__ = ["save_tiny_decoder", "save_tiny_generator", "tiny_generator", "tiny_generator_config"]
 
 
 def tiny_generator_config(**overrides: Any) -> ReportGeneratorConfig:
@@ -46,3 +50,22 @@ def save_tiny_decoder(folder: Path, kind: str) -> Path:
     else:
         GPT2LMHeadModel(GPT2Config(vocab_size=words, bos_token_id=2, eos_token_id=3, **sizes)).save_pretrained(folder)
     return folder
+
+
+def save_tiny_generator(
+    folder: Path, seed: int = 0, *, sections: tuple[str, ...] = ("impression",), **more: Any
+) -> Path:
+    """Save such a generator as a training does."""
+    model = tiny_generator(seed, **more)
+    tokenizer = tiny_tokenizer()
+    return save_generator_folder(
+        folder,
+        model,
+        decoder=decoder_settings(model.decoder),
+        preprocess=PreprocessSpec(image_size=64),
+        tokenizer=tokenizer.resized(24),
+        place_tokenizer=tokenizer,
+        report_format=ReportFormat(sections, max_tokens=24, max_prompt_tokens=8).to_dict(),
+        classes=CLASSES,
+        extra={"seed": seed, "loss": {"pick_temperature": 0.2}},
+    )
