@@ -85,7 +85,7 @@ class TaskSpec:
     title: str
     fractions: tuple[float, ...]
     seeds: tuple[int, ...]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
