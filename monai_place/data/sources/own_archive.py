@@ -35,12 +35,14 @@ class ArchiveFile:
         kind: `DICOM`, `NIfTI`, `PNG`, `JPEG`, or None.
         header: of a DICOM file; None where it is damaged.
         problem: why the file cannot be used, or blank.
+        length: in bytes.
     """
 
     path: str
     kind: str | None = None
     header: DicomHeader | None = None
     problem: str = ""
+    length: int = 0
 
 
 @dataclass
@@ -220,6 +222,7 @@ def _look_at(guard: PathGuard, path: str) -> ArchiveFile:
     except RadiographError as error:
         return ArchiveFile(path, problem=str(error).removeprefix(f"{real.name}: "))
     try:
-        return ArchiveFile(path, kind, read_dicom_header(real) if kind == "DICOM" else None)
-    except RadiographError:
+        header = read_dicom_header(real) if kind == "DICOM" else None
+        return ArchiveFile(path, kind, header, length=real.stat().st_size)
+    except (RadiographError, OSError):
         return ArchiveFile(path, kind)

@@ -23,8 +23,8 @@ Rules:
   row of a study that has a text counts.
   `none`: no reports.
 - Left out, each listed with the reason: what is no DICOM file, what is not asked for, a second file of the same SOP
-  Instance UID, a file whose header is damaged, an image that cannot be decoded (each is decoded once), an image whose
-  header says that names are burned into its pixels (`keep_burned_in=true` keeps it).
+  Instance UID (the longest counts), a file whose header is damaged, an image that cannot be decoded (each is decoded
+  once), an image whose header says that names are burned into its pixels (`keep_burned_in=true` keeps it).
 - `patient_id` comes of Patient ID; a study without one is a patient of its own, and counted.
 - Split: by patient, `fractions` 0.7/0.1/0.2, drawn at `seed`.
 
@@ -204,8 +204,9 @@ def _gather(
 ) -> dict[str, _Study]:
     """Group the files by study, and leave out what is not asked for."""
     studies: defaultdict[str, _Study] = defaultdict(_Study)
-    seen: set[str] = set()
-    for file in files:
+    found = list(files)
+    best = _longest(found)
+    for file in found:
         header = file.header
         if file.problem:
             archive.leave_out(file.path, "file unreadable", file.problem)
@@ -215,18 +216,27 @@ def _gather(
             archive.leave_out(file.path, "file unreadable", "the DICOM header is damaged")
         elif header.report is not None and not structured:
             archive.leave_out(file.path, "structured report not asked for")
-        elif header.instance and header.instance in seen:
+        elif header.instance and best[header.instance] is not file:
             archive.leave_out(file.path, "second file of the same SOP Instance UID")
         elif header.report is None and (reason := wanted.refusal(header)):
             archive.leave_out(file.path, reason)
         else:
-            seen.add(header.instance)
             study = studies[header.study or file.path]
             (study.images if header.report is None else study.reports).append(file)
             study.accessions |= {header.accession} - {""}
             if archive.is_opaque:
                 study.known |= header.known_strings()
     return dict(studies)
+
+
+def _longest(files: Sequence[ArchiveFile]) -> dict[str, ArchiveFile]:
+    """Return the longest file of each SOP Instance UID: a copy that is cut off is shorter."""
+    best: dict[str, ArchiveFile] = {}
+    for file in files:
+        instance = file.header.instance if file.header else ""
+        if instance not in best or file.length > best[instance].length:
+            best[instance] = file
+    return best
 
 
 def _records(archive: OwnArchive, uid: str, study: _Study, text: str) -> Iterator[dict[str, Any]]:

@@ -89,6 +89,14 @@ def test_a_broken_image_is_left_out_with_its_reason(source: Path) -> None:
     assert ": the pixel data are damaged or truncated" in (source.parent / "out" / "left_out.csv").read_text()
 
 
+def test_a_copy_that_is_cut_off_does_not_take_the_place_of_the_whole_one(source: Path) -> None:
+    whole = write_radiograph(source / "5" / "b", SOPInstanceUID="5.1")
+    (source / "5" / "a").write_bytes(whole.read_bytes()[:-70])
+    records = by_file(prepare(source), source.parent / "link.csv")
+    assert "5/b" in records
+    assert "5/a" not in records
+
+
 def test_images_of_a_study_share_its_report_patient_and_study(prepared: Any) -> None:
     records, _ = prepared
     one, two, other, blank = (records[name] for name in ("DOE/IM1", "DOE/IM2", "2/a", "3/b"))
