@@ -126,6 +126,12 @@ SOURCES: dict[str, SourceInfo] = {
             "PhysioNet Credentialed Health Data License 1.5.0; training and agreement; no redistribution",
             "monai_place.data.sources.ms_cxr:read_ms_cxr",
         ),
+        SourceInfo(
+            "padchest",
+            "PadChest, with Spanish reports (Bustos et al., Medical Image Analysis 2020)",
+            "BIMCV's research use agreement; no redistribution",
+            "monai_place.data.sources.padchest:read_padchest",
+        ),
     )
 }
 
