@@ -132,6 +132,12 @@ SOURCES: dict[str, SourceInfo] = {
             "BIMCV's research use agreement; no redistribution",
             "monai_place.data.sources.padchest:read_padchest",
         ),
+        SourceInfo(
+            "iu-xray",
+            "IU X-Ray, Open-i (Demner-Fushman et al., JAMIA 2016), with reports",
+            "CC BY-NC-ND 4.0",
+            "monai_place.data.sources.iu_xray:read_iu_xray",
+        ),
     )
 }
 
