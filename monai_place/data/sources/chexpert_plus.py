@@ -18,9 +18,10 @@ Expected: 223,462 rows, which are 223,228 of `train` and the 234 of CheXpert's `
 - `label`: what the labeller made of the impression (`labels=impression`, or `findings`, `report`, `none`); all 14
   classes by default, `uncertain=ignore`, `blank=zero`, see `monai_place.data.sources.chexpert_labels`.
 - Splits: `valid` is the test, as it is CheXpert's in published work; whole patients with at least `validation_size`
-  (5,000) images, drawn by `seed`, are the validation. `exclude=DATALIST` leaves all patients of another datalist out
-  of training and validation: give that of CheXpert's 5x200 images (`prepare chexpert --set part=5x200`) where a model
-  is to be tested on them, since these are the same patients under the same names.
+  (5,000) images, drawn by `seed`, are the validation, before images without file or text are left
+  out. `exclude=DATALIST` leaves all patients of another datalist out of training and validation: give that of
+  CheXpert's 5x200 images (`prepare chexpert --set part=5x200`) where a model is to be tested on them, since these are
+  the same patients under the same names.
 
 Columns and layout are those that public code reading the set uses; counts those of its paper.
 
@@ -33,6 +34,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,6 @@ EXPECTED = {"rows": 223_462, "rows of split valid": 234}
 NEITHER = "report has neither findings nor impression"
 
 Record = dict[str, Any]
-Text = tuple[str, dict[str, str]]
 
 
 def read_chexpert_plus(
@@ -104,13 +105,13 @@ def read_chexpert_plus(
     label_of = _read_labels(source, labels, policy)
     parts: dict[str, list[Record]] = {"train": [], "valid": []}
     counts = dict.fromkeys(EXPECTED, 0)
-    texts: dict[str, Text] = {}
+    reports: dict[str, str] = {}
     seen: set[str] = set()
     table = find_file(source, TABLE, what="the table of reports")
     for row in read_table(table, COLUMNS):
         counts["rows"] += 1
         counts["rows of split valid"] += row["split"] == "valid"
-        record = _record(row, views, texts, report, keep_empty=keep_empty)
+        record = _record(row, views, reports, report)
         if record is not None and record["id"] in seen:
             report.leave_out(record["id"], "duplicate row")
         elif record is not None:
@@ -134,6 +135,7 @@ def read_chexpert_plus(
             "validation": [record for record in train if record["patient_id"] in chosen],
             "test": parts["valid"],
         },
+        complete=_Texts(keep_empty),
     )
 
 
@@ -165,9 +167,7 @@ def _read_labels(source: Path, labels: str, policy: LabelPolicy) -> dict[str, li
     return found
 
 
-def _record(
-    row: dict[str, str], views: Sequence[str], texts: dict[str, Text], report: PrepareReport, *, keep_empty: bool
-) -> Record | None:
+def _record(row: dict[str, str], views: Sequence[str], reports: dict[str, str], report: PrepareReport) -> Record | None:
     found = PATH.search(row["path_to_image"])
     if found is None:
         report.leave_out(row["path_to_image"].rsplit("/", 1)[-1], "path is not .../patient/study/view")
@@ -178,32 +178,36 @@ def _record(
         report.leave_out(name, f"view {view!r} not asked for")
         return None
     study = f"{found['patient']}_{found['study']}"
-    record: Record = {
+    known = reports.setdefault(study, row["report"])  # the images of a study have one, which is held once
+    return {
         "id": name,
         "image": found[0].lstrip("/").rsplit(".", 1)[0],
         "patient_id": found["patient"],
         "study_id": study,
         "view": row["ap_pa"] or view,
         "language": "en",
+        "report": known if known == row["report"] else row["report"],
+        "sections": {name: row[f"section_{name}"] for name in ("findings", "impression")},
     }
-    text, sections = _text(row)
-    if not sections and not keep_empty:
-        report.leave_out(name, NEITHER)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Cleans the sections of a record, or finds them where the publisher did not."""
+
+    keep_empty: bool
+
+    def __call__(self, record: Record) -> str | None:
+        given = {name: clean_text(text) for name, text in record["sections"].items()}
+        if not any(map(_has_words, given.values())):
+            own = split_sections(clean_text(record["report"]))
+            given = {"findings": own.findings, "impression": own.impression}
+        record["sections"] = {name: text for name, text in given.items() if _has_words(text)}
+        if not record["sections"] and not self.keep_empty:
+            return NEITHER
+        if not any(map(str.isalnum, record["report"])):
+            del record["report"]  # a datalist holds no empty one
         return None
-    if any(map(str.isalnum, text)):
-        # The images of a study have one report, which is held once.
-        known = texts.setdefault(study, (text, sections))
-        record["report"], record["sections"] = known if known[0] == text else (text, sections)
-    return record
-
-
-def _text(row: dict[str, str]) -> Text:
-    text = row["report"]
-    given = {name: clean_text(row[f"section_{name}"]) for name in ("findings", "impression")}
-    if not any(map(_has_words, given.values())):
-        own = split_sections(clean_text(text))
-        given = {"findings": own.findings, "impression": own.impression}
-    return text, {name: body for name, body in given.items() if _has_words(body)}
 
 
 def _has_words(text: str) -> bool:

@@ -173,7 +173,7 @@ def test_splits_share_no_patient_and_a_datalist_keeps_its_patients_out(source: P
     report = prepare(source, tmp_path / "out")
     patients = [{record["patient_id"] for record in records_of(report, split).values()} for split in SPLITS]
     assert sum(map(len, patients)) == len(set.union(*patients))
-    assert 3 <= report.splits["validation"] <= 4
+    assert 1 <= report.splits["validation"] <= 4  # of the images drawn one may have no text, and one no file
     other = prepare(source, tmp_path / "other", exclude=str(report.datalist), validation_size=0, keep_empty=True)
     assert records_of(other, "training").keys() == {"patient00003_study1_view1_frontal"}
     assert other.splits["test"] == 2
