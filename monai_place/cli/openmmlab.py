@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monai_place.cli.common import clean_errors
+from monai_place.cli.common import Override, clean_errors, reading_of
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-__all__ = ["COMMANDS", "read_mm_config"]
+__all__ = ["COMMANDS", "read_by", "read_mm_config"]
+
+
+READERS = ("LoadRadiographFromFile", "RadiographDetDataset")  # what takes `reading`
 
 
 class Launcher(str, Enum):
@@ -59,6 +62,7 @@ def train_mm(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,  # noqa: FBT002
     amp: Annotated[bool, typer.Option("--amp", help="Train in mixed precision, on a GPU.")] = False,  # noqa: FBT002
     launcher: StartedBy = Launcher.NONE,
+    override: Override = None,
 ) -> None:
     """Train by a config of MMDetection or MMSegmentation, as their tools/train.py does, with monai_place.mm imported.
 
@@ -72,6 +76,7 @@ def train_mm(
             raise typer.BadParameter(f"MMEngine has no mixed precision on {device}", param_hint="--amp")
         settings = _read_for_run(config, [*(cfg_options or []), *(more or [])], work_dir, launcher)
         settings.resume = resume
+        read_by(settings, override)
         if amp:
             settings.optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")
         Runner.from_cfg(settings).train()
@@ -84,6 +89,7 @@ def evaluate_mm(
     cfg_options: Options = None,
     work_dir: WorkDir = None,
     launcher: StartedBy = Launcher.NONE,
+    override: Override = None,
 ) -> None:
     """Test a checkpoint on the config's test split, as the tools/test.py of MMDetection and MMSegmentation do.
 
@@ -96,6 +102,7 @@ def evaluate_mm(
             raise FileNotFoundError(f"{checkpoint.name!r} does not exist")
         settings = _read_for_run(config, [*(cfg_options or []), *(more or [])], work_dir, launcher)
         settings.load_from, settings.resume = str(checkpoint), False
+        read_by(settings, override)
         Runner.from_cfg(settings).test()
 
 
@@ -140,6 +147,34 @@ def read_mm_config(config: str, options: list[str]) -> Config:
         changes: dict[str, Any] = parser.parse_args(["--cfg-options", *options]).cfg_options
         settings.merge_from_dict(changes)
     return settings
+
+
+def read_by(settings: Config, override: Path | None) -> None:
+    """Let every data set and pipeline of a config read pictures by the `reader` and the `image_steps` of a JSON file.
+
+    Args:
+        settings: changed in place.
+        override: the file; nothing happens without one.
+
+    Raises:
+        ValueError: the config nowhere loads pictures by LoadRadiographFromFile.
+    """
+    if override is None:
+        return
+    reading_of(override)  # refuses a file that cannot be used, before anything is built
+    if not _set_reading(settings, str(override.absolute())):
+        raise ValueError("the config loads no picture by LoadRadiographFromFile, which takes a reader and steps")
+
+
+def _set_reading(value: Any, reading: str) -> int:
+    if isinstance(value, dict):
+        kind = str(value.get("type", "")).rpartition(".")[2]
+        if kind in READERS:
+            value["reading"] = reading
+        return int(kind == READERS[0]) + sum(_set_reading(part, reading) for part in list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return sum(_set_reading(part, reading) for part in value)
+    return 0
 
 
 # The commands' names. As a function's, the first would stand in the way of what MONAI finds by its bare name, and the

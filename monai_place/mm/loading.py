@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 
-from monai_place.data.radiograph import read_mask, read_radiograph
+from monai_place.data.radiograph import read_mask
 from monai_place.registry import TRANSFORMS
+from monai_place.transforms.reading import ImageReading
+from monai_place.transforms.steps import PictureMove
 
-__all__ = ["LoadRadiographFromFile", "LoadRadiographMask"]
+__all__ = ["LoadRadiographFromFile", "LoadRadiographMask", "Reading", "image_reading"]
+
+Reading: TypeAlias = ImageReading | Mapping[str, Any] | str | os.PathLike[str] | None
+SMALLEST_SIDE = 1.0  # pixels of a box that a step has cut; as in RadiographDetDataset
 
 LARGEST_LABEL = 254  # 255 is what the toolboxes ignore
+
+
+def image_reading(reading: Reading) -> ImageReading:
+    """Return how files are read.
+
+    Args:
+        reading: it, or the settings `reader` and `image_steps` of a bundle's JSON, as a dictionary or as the name of
+            the file; None is the package's own reader.
+
+    Raises:
+        ValueError: neither setting is there, or a step is random.
+        FileNotFoundError: there is no such file.
+    """
+    if isinstance(reading, ImageReading):
+        return reading
+    if isinstance(reading, Mapping):  # of MMEngine, whose dictionaries are of a kind of their own
+        return ImageReading.from_config(json.loads(json.dumps(reading)))
+    return ImageReading() if reading is None else ImageReading.from_file(reading)
 
 
 @ROOT_TRANSFORMS.register_module()
@@ -27,9 +53,15 @@ class LoadRadiographFromFile(BaseTransform):
     Takes the place of `LoadImageFromFile`. Reads `img_path`; adds `img` (H, W, C) in 0..255 with identical channels,
     `img_shape` and `ori_shape`. Windows, inverted photometric interpretations and orientations are applied.
 
+    Where a step of `reading` moves pixels, the boxes and masks under `instances` and `mask_boxes` move too, and
+    `LoadRadiographMask` does the same with what it loads. The picture behind the steps is then the original one:
+    results are in its pixels.
+
     Args:
         to_float32: keep all of a picture's depth, as float32; otherwise 16 bit pictures are rounded to uint8.
         channels: C, 3 or 1.
+        reading: a team's own reader and steps, as in a bundle: the name of the JSON file with `reader` and
+            `image_steps`, or a dictionary of these; see `image_reading`.
 
     Raises:
         ValueError: `channels` is neither.
@@ -43,11 +75,12 @@ class LoadRadiographFromFile(BaseTransform):
         (5, 7, 3)
     """
 
-    def __init__(self, *, to_float32: bool = False, channels: int = 3) -> None:
+    def __init__(self, *, to_float32: bool = False, channels: int = 3, reading: Reading = None) -> None:
         if channels not in (1, 3):
             raise ValueError(f"channels must be 1 or 3, got {channels!r}")
         self.to_float32 = to_float32
         self.channels = channels
+        self.reading = image_reading(reading)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the picture under `img_path`.
@@ -55,14 +88,18 @@ class LoadRadiographFromFile(BaseTransform):
         Raises:
             RadiographError: the file cannot be used; the message names it.
         """
-        pixels = read_radiograph(results["img_path"])[0] * np.float32(255)  # (H, W), 0..255
+        read = self.reading(results["img_path"])
+        pixels = read.pixels.numpy() * np.float32(255)  # (H, W), 0..255
         picture = pixels if self.to_float32 else np.rint(pixels).astype(np.uint8)
         results["img"] = np.repeat(picture[..., None], self.channels, axis=2)  # (H, W) -> (H, W, C)
         results["img_shape"] = results["ori_shape"] = picture.shape
+        if read.move is not None:
+            _move_annotation(results, read.move)
         return results
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(to_float32={self.to_float32}, channels={self.channels})"
+        own = "" if self.reading.is_ours else f", reading={self.reading.describe()}"
+        return f"{type(self).__name__}(to_float32={self.to_float32}, channels={self.channels}{own})"
 
 
 @ROOT_TRANSFORMS.register_module()
@@ -105,8 +142,12 @@ class LoadRadiographMask(BaseTransform):
         if results.get("reduce_zero_label"):
             raise ValueError("reduce_zero_label is not for this transform: use MMSegmentation's LoadAnnotations")
         values = read_mask(path)
-        if values.shape != tuple(results["ori_shape"][:2]):
-            raise ValueError(f"mask {path.name!r} has {values.shape} pixels, its image {results['ori_shape'][:2]}")
+        move: PictureMove | None = results.get("picture_move")
+        expected = tuple(results["ori_shape"][:2]) if move is None else move.before
+        if values.shape != expected:
+            raise ValueError(f"mask {path.name!r} has {values.shape} pixels, its image {expected}")
+        if move is not None:
+            values = _moved_mask(values, move)
         if self.binary or results.get("mask_format") == "binary":
             return (values != 0).astype(np.uint8)
         label_map = results.get("label_map")
@@ -119,6 +160,48 @@ class LoadRadiographMask(BaseTransform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(binary={self.binary})"
+
+
+def _move_annotation(results: dict[str, Any], move: PictureMove) -> None:
+    """Let what the data set says of a picture follow its pixels."""
+    results["picture_move"] = move
+    if "height" in results:
+        results["height"], results["width"] = move.after
+    if results.get("mask_boxes"):
+        rows = np.asarray(results["mask_boxes"], dtype=np.float64)  # (label, x0, y0, x1, y1)
+        moved = _inside(move.boxes(rows[:, 1:]), move)
+        results["mask_boxes"] = [(int(row[0]), *box) for row, box in zip(rows, moved, strict=True) if box is not None]
+    if results.get("instances"):
+        instances = list(results["instances"])
+        moved = _inside(move.boxes(np.asarray([instance["bbox"] for instance in instances])), move)
+        results["instances"] = [
+            _moved_instance(instance, box, move)
+            for instance, box in zip(instances, moved, strict=True)
+            if box is not None
+        ]
+
+
+def _inside(boxes: npt.NDArray[Any], move: PictureMove) -> list[list[float] | None]:
+    """Clip boxes (n, 4) to the picture; None for one of which nothing is left."""
+    height, width = move.after
+    clipped = np.clip(boxes, 0, [width, height, width, height])
+    large = (clipped[:, 2:] - clipped[:, :2] >= SMALLEST_SIDE).all(axis=1)
+    return [box if kept else None for box, kept in zip(clipped.tolist(), large, strict=True)]
+
+
+def _moved_instance(instance: Mapping[str, Any], box: list[float], move: PictureMove) -> dict[str, Any]:
+    moved = {**instance, "bbox": box}
+    if isinstance(instance.get("mask"), Mapping):
+        from pycocotools import mask as rle
+
+        encoded = rle.encode(np.asfortranarray(_moved_mask(rle.decode(dict(instance["mask"])), move)))
+        moved["mask"] = {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")}
+    return moved
+
+
+def _moved_mask(mask: npt.NDArray[Any], move: PictureMove) -> npt.NDArray[Any]:
+    moved: npt.NDArray[Any] = move.mask(torch.from_numpy(mask[None]))[0].numpy()
+    return moved
 
 
 def _mapped(values: npt.NDArray[np.int32], label_map: Mapping[int, int], name: str) -> npt.NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from pycocotools import mask as rle
 from monai_place.data.datalist import Datalist, read_datalist
 from monai_place.data.paths import PathGuard
 from monai_place.data.radiograph import read_mask
+from monai_place.data.reader import RadiographReader
 from monai_place.data.sizes import radiograph_size
 from monai_place.mm.datalists import (
     Box,
@@ -29,6 +30,7 @@ from monai_place.mm.datalists import (
     overlay_palette,
     resolve_file,
 )
+from monai_place.mm.loading import Reading, image_reading
 from monai_place.registry import DATASETS
 
 __all__ = ["RadiographDetDataset"]
@@ -59,6 +61,8 @@ class RadiographDetDataset(BaseDetDataset):
         fraction_seed: of that draw.
         data_root: what relative paths of `datalist` and `ids` start from.
         metainfo: more meta information.
+        reading: a team's own reader and steps, as of `LoadRadiographFromFile`: sizes are then those that the reader
+            gives, which decodes every picture once. None reads the heads of the files.
         filter_cfg: as of CocoDataset, for training: `filter_empty_gt` leaves out pictures without boxes, `min_size`
             those with a shorter side.
         kwargs: `pipeline`, `indices`, `test_mode`, `lazy_init`, `serialize_data`, ... of BaseDetDataset.
@@ -83,6 +87,7 @@ class RadiographDetDataset(BaseDetDataset):
         fraction_seed: int = 0,
         data_root: str | os.PathLike[str] | None = None,
         metainfo: Mapping[str, Any] | None = None,
+        reading: Reading = None,
         filter_cfg: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -92,13 +97,19 @@ class RadiographDetDataset(BaseDetDataset):
             raise ValueError(f"filter_cfg holds {sorted(unknown)}, expected filter_empty_gt and min_size")
         self.choice = RecordChoice(split, missing, join_root(ids, data_root), fraction, fraction_seed)
         self.with_masks = with_masks
+        self.reading = None if reading is None else image_reading(reading)
         file = join_root(datalist, data_root)
-        content = read_datalist(file)
-        names, self.labels = number_classes(box_class_names(content), classes, merge=class_agnostic)
-        self._content: Datalist | None = content
+        # MMDetection's `init_detector` makes the test set for its palette alone, also where only a model was taken to.
+        self._absent = bool(kwargs.get("lazy_init")) and not Path(file).is_file()
+        self._content: Datalist | None = None if self._absent else read_datalist(file)
+        known = list(classes or ()) if self._content is None else box_class_names(self._content)
+        names: tuple[str, ...] = ()
+        if known or not self._absent:
+            names, self.labels = number_classes(known, classes, merge=class_agnostic)
+        palette = {"palette": overlay_palette(len(names))} if names else {}
         super().__init__(
             ann_file=str(file),
-            metainfo={"palette": overlay_palette(len(names)), **(metainfo or {}), "classes": names},
+            metainfo={**palette, **(metainfo or {}), "classes": names},
             data_prefix={},
             filter_cfg=filter_cfg,
             **kwargs,
@@ -106,13 +117,15 @@ class RadiographDetDataset(BaseDetDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Return what the pipeline needs of each chosen record."""
+        if self._absent:
+            raise FileNotFoundError(f"{Path(self.ann_file).name} was not there when the data set was made")
         content = self._content or read_datalist(self.ann_file)
         self._content = None  # of a large archive it is not worth keeping
         guard, masks = PathGuard(content.root), PathGuard(content.mask_root)
         found, dropped = [], 0
         for index, record in self.choice.records(content, Path(self.ann_file).name, "boxes"):
             path = resolve_file(guard, record, "image")
-            height, width = radiograph_size(path)
+            height, width = self._size(path)
             instances = self._instances(record, content.classes, (height, width), masks)
             dropped += len(labelled_boxes(record, content.classes, self.labels)) - len(instances)
             found.append(
@@ -160,6 +173,12 @@ class RadiographDetDataset(BaseDetDataset):
             for instance in info["instances"]:
                 instance["mask"] = _encoded(Path(instance.pop("mask_path")), (info["height"], info["width"]))
         return self.pipeline(info)
+
+    def _size(self, path: str) -> tuple[int, int]:
+        if self.reading is None or type(self.reading.reader) is RadiographReader:
+            return radiograph_size(path)
+        _, height, width = self.reading.read(path).shape
+        return height, width
 
     def _instances(
         self, record: Mapping[str, Any], classes: Sequence[str], size: tuple[int, int], guard: PathGuard
