@@ -155,9 +155,14 @@ def demo(
 
 
 def read_settings(
-    pairs: Sequence[str], run: Path | None, *, override: Mapping[str, Any] | None = None
+    pairs: Sequence[str],
+    run: Path | None,
+    *,
+    override: Mapping[str, Any] | None = None,
+    configs: Sequence[str] = ("train.json",),
+    elsewhere: Mapping[str, str] = GIVEN_ELSEWHERE,
 ) -> dict[str, Any]:
-    """Read `--set` pairs for the bundle's train.json, and refuse a key that it does not have.
+    """Read `--set` pairs for the bundle's train.json, or other configs, and refuse a key that they do not have.
 
     MONAI takes any key and says nothing, so that a misspelled one would change nothing for hours. The last part of a
     key with `#` may be new: an argument that the config leaves at its default.
@@ -166,6 +171,8 @@ def read_settings(
         pairs: of the form key=value.
         run: folder whose own config counts where it has one; None takes the package's.
         override: settings of a JSON file; a pair wins over them.
+        configs: that are run together; the first is named in errors.
+        elsewhere: keys that another argument of the command gives, and which.
 
     Raises:
         typer.BadParameter: a pair is not of the form, a key is unknown, another argument gives it, or its value is text
@@ -180,24 +187,26 @@ def read_settings(
     values = {**(override or {}), **parse_settings(pairs)}
     if not values:
         return {}
-    file = next(
-        path
-        for folder in ([run] if run else []) + [bundle_folder()]
-        if (path := folder / "configs" / "train.json").is_file()
-    )
-    config = json.loads(file.read_text(encoding="utf-8"))
+    config: dict[str, Any] = {}
+    for name in configs:
+        file = next(
+            path
+            for folder in ([run] if run else []) + [bundle_folder()]
+            if (path := folder / "configs" / name).is_file()
+        )
+        config |= json.loads(file.read_text(encoding="utf-8"))
     for key, value in values.items():
         source = "--override" if key in (override or {}) else "--set"
-        if key in GIVEN_ELSEWHERE:
-            raise typer.BadParameter(f"{key!r} is given by {GIVEN_ELSEWHERE[key]}", param_hint=source)
-        default = _find_setting(key, config, source)
+        if key in elsewhere:
+            raise typer.BadParameter(f"{key!r} is given by {elsewhere[key]}", param_hint=source)
+        default = _find_setting(key, config, source, configs[0])
         if isinstance(default, (int, float)) and isinstance(value, str) and not value.startswith(("$", "@", "%")):
             raise typer.BadParameter(f"{key!r} is {value!r}, expected such as {json.dumps(default)}", param_hint=source)
     # MONAI drops an override that is None, and evaluates an expression.
     return {key: "$None" if value is None else value for key, value in values.items()}
 
 
-def _find_setting(key: str, config: Mapping[str, Any], source: str) -> Any:
+def _find_setting(key: str, config: Mapping[str, Any], source: str, name: str) -> Any:
     """Return what the config holds under a key, None under a new one; raise where there is no place for it."""
     parts = key.replace("::", "#").split("#")
     place: Any = config
@@ -212,7 +221,7 @@ def _find_setting(key: str, config: Mapping[str, Any], source: str) -> Any:
             known = list(place) if isinstance(place, dict) else []
             like = difflib.get_close_matches(part, known, n=1)
             hint = f"; did you mean {'#'.join([*parts[:depth], like[0]])!r}?" if like else ""
-            raise typer.BadParameter(f"train.json has no setting {key!r}{hint}", param_hint=source)
+            raise typer.BadParameter(f"{name} has no setting {key!r}{hint}", param_hint=source)
     return place
 
 

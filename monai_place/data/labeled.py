@@ -61,6 +61,7 @@ def load_labeled_records(
     seed: int = 0,
     ids: str | os.PathLike[str] | Sequence[str] | None = None,
     limit: int | None = None,
+    required: bool = True,
 ) -> list[dict[str, Any]]:
     """Return the records of a split that have a label, in the datalist's order, with `label` as the task wants it.
 
@@ -76,6 +77,7 @@ def load_labeled_records(
         seed: of the draw.
         ids: the ids to take, or a file of them (one a line, or a JSON list); `fraction` is drawn from what is left.
         limit: look at the first so many records only.
+        required: False returns nothing where there is nothing, such as of a datalist without a test split.
 
     Raises:
         ValueError: a label does not fit the classes or the task, an id is not in the split, or nothing is left.
@@ -92,6 +94,8 @@ def load_labeled_records(
         )
     if ids is not None:
         kept = _take(kept, read_ids(ids) if isinstance(ids, (str, os.PathLike)) else list(ids), f"{name}: {split}")
+    if not kept and not required:
+        return []
     if not kept:
         raise ValueError(f"{name}: split {split!r} has no record with a label for task {task!r}")
     if fraction != 1:

@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,45 +92,62 @@ def read_run_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return values
 
 
-def bundle_run_command(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> str:
+def bundle_run_command(
+    folder: str | os.PathLike[str],
+    settings: Mapping[str, Any],
+    *,
+    config: str | Sequence[str] = "train.json",
+    output: str | os.PathLike[str] | None = None,
+) -> str:
     """Return the shell command that does what `run_bundle` does.
 
     Args:
-        folder: of the run.
+        folder: of the bundle.
         settings: of the run.
+        config: file in the bundle's `configs`; of several a later one overrides those before it.
+        output: see `run_bundle`.
 
     Example:
         >>> bundle_run_command("RUN", {"lr": 0.001})
         'python -m monai.bundle run --config_file RUN/configs/train.json --bundle_root RUN --lr 0.001'
     """
-    folder = Path(folder)
-    words = ["python", "-m", "monai.bundle", "run", "--config_file", str(folder / "configs" / "train.json")]
-    words += ["--bundle_root", str(folder)]
+    files = [str(Path(folder) / "configs" / name) for name in ([config] if isinstance(config, str) else config)]
+    words = ["python", "-m", "monai.bundle", "run", "--config_file", files[0] if len(files) == 1 else repr(files)]
+    words += ["--bundle_root", str(folder)] + ([] if output is None else ["--output_dir", str(output)])
     for key, value in settings.items():
         words += [f"--{key}", value if isinstance(value, str) else repr(value)]  # MONAI reads Python, not JSON
     return shlex.join(words)
 
 
-def run_bundle(folder: str | os.PathLike[str], settings: Mapping[str, Any], *, config: str = "train.json") -> None:
-    """Run a config of the bundle in `folder` in this process, as `python -m monai.bundle run` does.
+def run_bundle(
+    folder: str | os.PathLike[str],
+    settings: Mapping[str, Any],
+    *,
+    config: str | Sequence[str] = "train.json",
+    output: str | os.PathLike[str] | None = None,
+) -> None:
+    """Run configs of the bundle in `folder` in this process, as `python -m monai.bundle run` does.
 
     Args:
-        folder: of the run, see `new_bundle`.
+        folder: of the bundle, see `new_bundle`.
         settings: overrides of the config; kept in `run.json`, without `resume`.
-        config: file in the bundle's `configs`.
+        config: file in the bundle's `configs`; of several a later one overrides those before it.
+        output: where the run writes, and where `run.json` lies; None is the bundle itself.
 
     Raises:
         Exception: what the run raised, without the wrapping of MONAI's parser, which hides it.
     """
     import monai.bundle
 
-    folder = Path(folder)
-    write_json_atomic(folder / SETTINGS, {key: value for key, value in settings.items() if key != "resume"})
+    kept = {key: value for key, value in settings.items() if key != "resume"}
+    write_json_atomic(Path(folder if output is None else output) / SETTINGS, kept)
+    files = [str(Path(folder) / "configs" / name) for name in ([config] if isinstance(config, str) else config)]
+    places = {"bundle_root": str(folder)} | ({} if output is None else {"output_dir": str(output)})
     with warnings.catch_warnings():
         # MONAI tells of every config that it is a program; this one is the user's own folder, made from our bundle.
         warnings.filterwarnings("ignore", "parsing config_file", UserWarning)
         try:
-            monai.bundle.run(config_file=[str(folder / "configs" / config)], bundle_root=str(folder), **settings)
+            monai.bundle.run(config_file=files, **places, **settings)
         except RuntimeError as error:
             cause: BaseException = error
             while cause.__cause__ is not None and str(cause).startswith(WRAPPINGS):

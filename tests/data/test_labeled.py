@@ -119,6 +119,7 @@ def test_ill_arguments_are_refused(datalist: Path, options: dict[str, Any], mess
 def test_a_split_without_labels_and_a_datalist_without_classes_are_refused(tmp_path: Path, datalist: Path) -> None:
     with pytest.raises(ValueError, match="split 'test' has no record with a label"):
         load_labeled_records(datalist, "test")
+    assert load_labeled_records(datalist, "test", required=False) == []
     content = json.loads(datalist.read_text()) | {"classes": []}
     (tmp_path / "bare.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="has no classes"):

@@ -21,6 +21,7 @@ import typer
 from monai_place.cli.app import app
 from monai_place.cli.train import GIVEN_ELSEWHERE, read_settings
 from monai_place.data import write_phantom
+from monai_place.inference.classification_runs import classification_configs
 from tests.support.models import save_tiny_place
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +99,10 @@ def test_settings_on_the_pages_exist(page: str) -> None:
         pairs = [value for name, value in pairwise(words) if name == "--set"]
         if verb in ("pretrain", "demo"):
             assert len(read_settings(pairs, None)) == len(pairs)
+        if verb in ("probe", "finetune"):
+            mode = dict(pairwise(words)).get("--mode", "clean")
+            configs = classification_configs({"probe": "linear_probe"}.get(verb, verb), mode)
+            assert len(read_settings(pairs, None, configs=configs)) == len(pairs)
 
 
 def test_settings_of_the_table_for_monai_users_exist() -> None:

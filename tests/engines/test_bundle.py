@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shlex
 from pathlib import Path
@@ -75,3 +76,22 @@ def test_error_of_a_run_arrives_without_the_wrapping_of_the_parser(tmp_path: Pat
     (tmp_path / "configs" / "tiny.json").write_text(json.dumps({"run": ["$int('many')"]}), "utf-8")
     with pytest.raises(ValueError, match="invalid literal for int"):
         run_bundle(tmp_path, {}, config="tiny.json")
+
+
+def test_several_configs_run_on_top_of_each_other_and_write_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "one.json").write_text(
+        json.dumps(
+            {"imports": ["$import pathlib"], "number": 1, "run": ["$pathlib.Path(@output_dir, str(@number)).touch()"]}
+        )
+    )
+    (tmp_path / "configs" / "two.json").write_text(json.dumps({"number": 2}))
+    (tmp_path / "out").mkdir()
+    run_bundle(tmp_path, {"resume": "never"}, config=("one.json", "two.json"), output=tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"2", "run.json"}
+    line = bundle_run_command(tmp_path, {}, config=("one.json", "two.json"), output="OUT")
+    words = shlex.split(line)
+    assert ast.literal_eval(words[words.index("--config_file") + 1]) == [
+        str(tmp_path / "configs" / name) for name in ("one.json", "two.json")
+    ]
+    assert words[-2:] == ["--output_dir", "OUT"]

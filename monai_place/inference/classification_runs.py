@@ -1,0 +1,113 @@
+"""A classification from checkpoint to numbers as one call: the bundle's config, run in this process.
+
+The configs are the one place that says how a probe or a fine-tuning goes; a call, the commands `monai-place probe` and
+`monai-place finetune`, and `python -m monai.bundle run` do the same. Not a medical device.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from monai_place.engines.bundle import bundle_folder, run_bundle
+from monai_place.inference.classification import METRICS, SplitScores, read_scores
+
+__all__ = ["ClassificationKind", "ClassificationResult", "classification_configs", "classify_by_training"]
+
+ClassificationKind = Literal["linear_probe", "finetune"]
+ProtocolMode = Literal["clean", "mgca"]
+
+# The published linear probe sees its images anew in each epoch, cropped at random, so that no features can be kept:
+# it is a fine-tuning whose encoder is frozen.
+CONFIGS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("linear_probe", "clean"): ("linear_probe.json",),
+    ("linear_probe", "mgca"): ("finetune.json", "mgca_probe.json"),
+    ("finetune", "clean"): ("finetune.json",),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationResult:
+    """What a run leaves.
+
+    Args:
+        folder: of the run.
+        metrics: content of `metrics.json`: measures of `validation` and `test` with intervals, and what was run.
+        scores: probabilities and labels by split and study.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    scores: dict[str, SplitScores]
+
+
+def classification_configs(kind: str, mode: str = "clean") -> tuple[str, ...]:
+    """Return the bundle's configs of a kind and a mode, a later one on top of those before it.
+
+    Args:
+        kind: `linear_probe` or `finetune`.
+        mode: `clean`, or `mgca` for the linear probe as it was published.
+
+    Raises:
+        ValueError: there is no such pair.
+
+    Example:
+        >>> classification_configs("linear_probe", "mgca")
+        ('finetune.json', 'mgca_probe.json')
+    """
+    if kind not in get_args(ClassificationKind) or mode not in get_args(ProtocolMode):
+        known = f"{get_args(ClassificationKind)} and {get_args(ProtocolMode)}"
+        raise ValueError(f"kind is {kind!r} and mode is {mode!r}, expected of {known}")
+    if (kind, mode) not in CONFIGS:
+        raise ValueError(f"there is no mode {mode!r} of {kind!r}: the published protocol only probes")
+    return CONFIGS[kind, mode]
+
+
+def classify_by_training(
+    kind: ClassificationKind,
+    checkpoint: str | os.PathLike[str],
+    datalist: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    mode: ProtocolMode = "clean",
+    fraction: float | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> ClassificationResult:
+    """Train a classifier on an encoder, and return its scores and measures.
+
+    A folder that holds a whole result is read and nothing is done, so that a matrix of runs can be taken up.
+
+    Args:
+        kind: `linear_probe` (the encoder stays as it is) or `finetune`.
+        checkpoint: see `monai_place.inference.encoders.load_encoder`.
+        datalist: with labels; `training` is learnt from, `validation` chooses weights and thresholds.
+        output: folder of the run.
+        weights: see `load_encoder`.
+        mode: `clean`, or `mgca` (linear probe).
+        fraction: share of the labeled training records; None is the config's.
+        seed: of everything that is drawn, the share among it; None is the config's.
+        settings: any other setting of the config. A `cache_dir` that several linear probes share lets each image be
+            seen once.
+        resume: go on where an interrupted run stopped.
+
+    Raises:
+        ValueError: a setting does not fit.
+        FileNotFoundError: there is no checkpoint, or no validation gave a finite loss.
+    """
+    folder = Path(output)
+    if not (folder / METRICS).is_file():
+        given = {"weights": None if weights is None else str(weights), "fraction": fraction, "seed": seed}
+        values: dict[str, Any] = {"checkpoint": str(checkpoint), "datalist": str(datalist), "mode": mode}
+        values |= {key: value for key, value in given.items() if value is not None}
+        values |= {key: "$None" if value is None else value for key, value in (settings or {}).items()}
+        values["resume"] = "auto" if resume else "never"
+        run_bundle(bundle_folder(), values, config=classification_configs(kind, mode), output=folder)
+    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return ClassificationResult(folder, metrics, read_scores(folder))

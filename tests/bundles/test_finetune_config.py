@@ -1,0 +1,101 @@
+"""finetune.json, and the published probe on top of it: results, properties, resuming, two processes, real data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from monai_place.data.sources import prepare_source
+from monai_place.engines import load_training_state, read_history
+from tests.bundles.classification import MULTI, SAME_WORK, assert_equal_runs, assert_same_numbers, metrics, run, run_two
+from tests.bundles.conftest import BUNDLE
+from tests.support.commands import missing_properties
+from tests.support.models import save_tiny_place
+
+CONFIG = "finetune.json"
+LIMITED: dict[str, Any] = {"limit": 16}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny model."""
+    folder = tmp_path_factory.mktemp("finetuned") / "model"
+    save_tiny_place(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tuned(checkpoint: Path, datalist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run of three epochs. Tests do not change it."""
+    folder = tmp_path_factory.mktemp("finetune") / "run"
+    ended = run(CONFIG, folder, checkpoint=str(checkpoint), datalist=str(datalist), **LIMITED)
+    assert ended.code == 0, ended.output
+    return folder
+
+
+def test_the_command_trains_the_whole_encoder(tuned: Path, checkpoint: Path) -> None:
+    values = metrics(tuned)
+    assert (values["kind"], values["mode"], values["training_studies"]) == ("finetune", "clean", 16)
+    trained = load_training_state(tuned / "best.pt")
+    before = torch.load(checkpoint / "model.pt", weights_only=True)
+    encoder = {key.removeprefix("encoder."): value for key, value in trained.items() if key.startswith("encoder.")}
+    assert encoder
+    moved = [key for key, value in encoder.items() if not torch.equal(value, before[key])]
+    assert {"image_encoder.vit.patch_embed.proj.layers.0.weight", "image_encoder.vit.norm.weight"} <= set(moved)
+    step = read_history(tuned / "history.jsonl")[0]
+    assert step["lr/layer_00.decay"] < step["lr/layer_03.decay"] == pytest.approx(0.0005, rel=0.1)
+
+
+def test_no_property_is_missing(checkpoint: Path, datalist: Path, tmp_path: Path) -> None:
+    settings = {"datalist": str(datalist), "output_dir": str(tmp_path / "run"), "checkpoint": str(checkpoint)}
+    assert missing_properties([BUNDLE / "configs" / CONFIG], "train", log=tmp_path / "log", **settings) == []
+
+
+def test_a_run_that_goes_on_equals_the_one_that_never_stopped(
+    tuned: Path, checkpoint: Path, datalist: Path, tmp_path: Path
+) -> None:
+    options = {"checkpoint": str(checkpoint), "datalist": str(datalist), **LIMITED}
+    # The schedule is that of three epochs; the trainer ends after the first.
+    first = run(CONFIG, tmp_path / "run", **{"train#trainer#max_epochs": 1}, **options)
+    assert first.code == 0, first.output
+    second = run(CONFIG, tmp_path / "run", resume="auto", **options)
+    assert second.code == 0, second.output
+    assert_equal_runs(tmp_path / "run", tuned)
+
+
+def test_the_published_probe_freezes_crops_and_keeps_its_rate(checkpoint: Path, datalist: Path, tmp_path: Path) -> None:
+    options = {"checkpoint": str(checkpoint), "datalist": str(datalist), **LIMITED}
+    ended = run([CONFIG, "mgca_probe.json"], tmp_path / "run", **options)
+    assert ended.code == 0, ended.output
+    values = metrics(tmp_path / "run")
+    assert (values["mode"], values["seed"]) == ("mgca", 42)
+    trained = load_training_state(tmp_path / "run" / "best.pt")
+    before = torch.load(checkpoint / "model.pt", weights_only=True)
+    encoder = {key.removeprefix("encoder."): value for key, value in trained.items() if key.startswith("encoder.")}
+    assert all(torch.equal(value, before[key]) for key, value in encoder.items())
+    steps = [row for row in read_history(tmp_path / "run" / "history.jsonl") if row["kind"] == "train"]
+    assert {value for row in steps for key, value in row.items() if key.startswith("lr/")} == {0.0005}
+
+
+@pytest.mark.dist
+@pytest.mark.slow
+def test_two_processes_have_the_numbers_of_one(checkpoint: Path, datalist: Path, tmp_path: Path) -> None:
+    (tmp_path / "same.json").write_text(json.dumps(SAME_WORK))
+    options = {"checkpoint": str(checkpoint), "datalist": str(datalist), "epochs": 2, **LIMITED}
+    ended = run([CONFIG, f"{tmp_path}/same.json"], tmp_path / "one", **options)
+    assert ended.code == 0, ended.output
+    run_two([CONFIG, str(MULTI), f"{tmp_path}/same.json"], tmp_path / "two", **{**options, "batch_size": 4})
+    assert_same_numbers(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.shared
+def test_one_finding_of_the_real_data_is_learnt(checkpoint: Path, covid19_cxr: Path, tmp_path: Path) -> None:
+    report = prepare_source("covid19-cxr", covid19_cxr, tmp_path / "datalist")
+    options = {"checkpoint": str(checkpoint), "datalist": str(report.datalist), "epochs": 1, "limit": 40}
+    ended = run(CONFIG, tmp_path / "run", task="binary", target_class="COVID-19", **options)
+    assert ended.code == 0, ended.output
+    assert list(metrics(tmp_path / "run")["test"]["per_class"]) == ["COVID-19"]
