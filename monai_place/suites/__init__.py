@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from monai_place.suites.spec import SuiteSpec, read_suite
+from monai_place.suites.run import plan_suite, run_suite
+from monai_place.suites.tables import SuiteTable
 
-__all__ = ["SuiteSpec", "read_suite"]
+__all__ = ["SuiteTable", "plan_suite", "run_suite"]
