@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from monai_place.cli import benchmark, check, classification, data, doctor, index, infer, openmmlab
+from monai_place.cli import benchmark, check, classification, data, doctor, index, infer, openmmlab, reports
 from monai_place.cli import train as training
 
 __all__ = ["app", "main"]
@@ -48,7 +48,7 @@ def _settings(
     logging.basicConfig(level=level, handlers=[handler], format="%(levelname)s: %(message)s")
 
 
-for module in (data, check, training, classification, benchmark, infer, index, openmmlab, doctor):
+for module in (data, check, training, classification, reports, benchmark, infer, index, openmmlab, doctor):
     for command in module.COMMANDS:
         app.command()(command)
 

@@ -78,8 +78,8 @@ class ReportWriter:
         The evidence of a sentence is a map over the image. `attention`: while its tokens were written, the decoder's
         cross-attention (mean over layers, heads and tokens) lay on observations (V-PORs), and each observation was
         drawn from patches; the product of both tells the patches, and sums to 1. It tells where the decoder looked,
-        which is not always why it wrote. `grounding`: the sentence is read again by PLACE's report encoder and grounded as by
-        `PLACEPredictor.ground`; that tells what PLACE finds there, not where the decoder looked.
+        which is not always why it wrote. `grounding`: PLACE's report encoder reads the sentence, and it is grounded as
+        by `PLACEPredictor.ground`; that tells what PLACE finds there, not where the decoder looked.
 
         Args:
             images: one or many.

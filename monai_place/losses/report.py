@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from monai_place.losses.gather import gather_across_ranks
 from monai_place.losses.precision import at_least_float32
 
 __all__ = ["ReportTokenLoss", "TokenPrediction"]
@@ -30,7 +31,7 @@ class TokenPrediction(Protocol):
 
 
 class ReportTokenLoss(nn.Module):
-    """Cross-entropy of the next token: the mean over a report's tokens, then over the reports.
+    """Cross-entropy of the next token: the mean over a report's tokens, then over the reports of all ranks.
 
     Prompt and padding are left out. The mean over reports does not depend on how they are put into batches or shared
     out among processes, so that validation losses of any batch size can be compared. A report without a token to learn
@@ -63,19 +64,15 @@ class ReportTokenLoss(nn.Module):
 
     def forward(self, output: TokenPrediction) -> dict[str, torch.Tensor]:
         """Return the terms; shapes as in the class."""
-        logits, targets = (
-            at_least_float32(output.logits[:, :-1]),
-            output.input_ids[:, 1:],
-        )  # token t + 1 behind position t
+        logits = at_least_float32(output.logits[:, :-1])
+        targets = output.input_ids[:, 1:]  # token t + 1 stands behind position t
         mask = output.target_mask[:, 1:].to(logits.dtype)
         losses = F.cross_entropy(
             logits.transpose(1, 2), targets, reduction="none", label_smoothing=self.label_smoothing
         )  # (B, T - 1)
         hits = (logits.detach().argmax(dim=2) == targets).to(logits.dtype)
-        return {"loss": _mean_of_reports(losses, mask), "token_accuracy": _mean_of_reports(hits, mask)}
-
-
-def _mean_of_reports(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    tokens = mask.sum(dim=1)
-    means = (values * mask).sum(dim=1) / tokens.clamp(min=1)
-    return means.sum() / (tokens > 0).sum().clamp(min=1)
+        tokens = mask.sum(dim=1)
+        reports = [(values * mask).sum(dim=1) / tokens.clamp(min=1) for values in (losses, hits)]
+        means = gather_across_ranks(torch.stack([*reports, (tokens > 0).to(logits.dtype)], dim=1))  # (B of all, 3)
+        loss, accuracy, _ = means.sum(dim=0) / means[:, 2].sum().clamp(min=1)
+        return {"loss": loss, "token_accuracy": accuracy.detach()}
