@@ -51,7 +51,7 @@ from monai_place.data.sources.chexpert_labels import CHEXPERT_CLASSES, LabelPoli
 from monai_place.data.sources.draft import PrepareReport, SourceDraft
 from monai_place.data.sources.exclusion import EXCLUDED, leave_out_patients, patients_of
 from monai_place.data.sources.mgca import check_choice
-from monai_place.data.sources.mimic_reports import MimicReports, find_reports
+from monai_place.data.sources.mimic_reports import MimicReports, close_archive, find_reports
 from monai_place.data.sources.tables import check_counts as refuse_other_counts
 from monai_place.data.sources.tables import find_file, find_images, read_table
 
@@ -99,6 +99,7 @@ def read_mimic_cxr(
     exclude_5x200: bool = False,
     samplings: Sequence[int] = (0,),
     check_counts: bool = True,
+    workers: int = 0,
     report: PrepareReport,
 ) -> SourceDraft:
     """Read MIMIC-CXR's tables.
@@ -118,6 +119,7 @@ def read_mimic_cxr(
         exclude_5x200: leave the patients of the 5x200 images out of training.
         samplings: seeds of the 5x200 draws; one for `part=5x200`.
         check_counts: refuse tables of other lengths than published.
+        workers: processes that will read the reports; 0 reads them in this one.
         report: counts what is left out and why.
 
     Raises:
@@ -130,6 +132,8 @@ def read_mimic_cxr(
     if labels == "none" and drawing:
         raise ValueError("5x200 is drawn from labels: labels must be chexpert or negbio, got 'none'")
     reading = None if reports == "none" else MimicReports(find_reports(source, reports), keep_empty)
+    if workers:
+        close_archive()  # each process opens its own; this one needs the memory for the records
     studies = _read_labels(source, labels, LabelPolicy(classes, uncertain=uncertain, blank=blank), drawing=drawing)
     splits = _read_records(source, [views] if isinstance(views, str) else views, studies, report, check=check_counts)
     if part == "5x200":

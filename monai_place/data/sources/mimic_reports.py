@@ -15,7 +15,7 @@ from monai_place.data.datalist import decode_report
 from monai_place.data.reports import clean_text, split_sections
 from monai_place.data.sources.draft import REPORT_UNREADABLE
 
-__all__ = ["LARGEST_REPORT", "MimicReports", "find_reports"]
+__all__ = ["LARGEST_REPORT", "MimicReports", "close_archive", "find_reports"]
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +85,11 @@ def find_reports(source: Path, place: str = "") -> Path:
         f"the reports of MIMIC-CXR are not in the source folder: expected one of {tried}; name another place by the "
         "option reports=FOLDER_OR_ZIP, or take the images without by reports=none"
     )
+
+
+def close_archive() -> None:
+    """Close the archive that this process holds open, and forget its table of contents."""
+    _archive.cache_clear()
 
 
 def _checked(place: Path) -> Path:
