@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from monai_place.metrics.bootstrap import BootstrapInterval, bootstrap_difference, bootstrap_intervals
 
-__all__ = ["ClinicalScores", "clinical_difference", "clinical_scores"]
+__all__ = ["ClinicalScores", "clinical_difference", "clinical_f1", "clinical_scores"]
 
 Floats = npt.NDArray[np.float64]
 KINDS = ("precision", "recall", "f1")
@@ -119,6 +119,22 @@ def clinical_difference(
         seed=seed,
     )
     return dict(zip([f"{mean}_{kind}" for mean in ("micro", "macro") for kind in KINDS], found, strict=True))
+
+
+def clinical_f1(predicted: npt.ArrayLike, truth: npt.ArrayLike, counts: Floats) -> Floats:
+    """Return the micro F1 of each resample (R,), for intervals over more than the studies of one system.
+
+    Args:
+        predicted: (B, C), see `clinical_scores`.
+        truth: (B, C).
+        counts: (R, B), how often each study is in each resample.
+
+    Example:
+        >>> clinical_f1([[1], [0]], [[1], [1]], np.array([[1.0, 1.0], [2.0, 0.0]])).round(3).tolist()
+        [0.667, 1.0]
+    """
+    f1: Floats = _numbers(_cells(predicted, truth, np.shape(truth)[-1]), counts)[:, KINDS.index("f1")]
+    return f1
 
 
 def _cells(predicted: npt.ArrayLike, truth: npt.ArrayLike, classes: int) -> Floats:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from monai_place.metrics.bootstrap import bootstrap_intervals
 from monai_place.suites.store import CellResult
 
-__all__ = ["Difference", "Estimate", "Resampled", "compare_checkpoints", "holm"]
+__all__ = ["Difference", "Resampled", "SeedEstimate", "compare_checkpoints", "holm"]
 
 Floats = npt.NDArray[np.float64]
 # (arrays of a cell, multiplicities (R, B)) -> the main metric of each resample (R,)
@@ -25,7 +25,7 @@ Resampled = Callable[[Mapping[str, Any], Floats], Floats]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SeedEstimate:
     """The main metric of a checkpoint.
 
     Args:
@@ -76,8 +76,8 @@ class Difference:
 
 def compare_checkpoints(
     results: Mapping[str, Sequence[CellResult]], statistic: Resampled, *, resamples: int = 1000, seed: int = 0
-) -> tuple[dict[str, Estimate], list[Difference]]:
-    """Estimate each checkpoint's main metric, and the difference of each pair.
+) -> tuple[dict[str, SeedEstimate], list[Difference]]:
+    """SeedEstimate each checkpoint's main metric, and the difference of each pair.
 
     Args:
         results: by checkpoint, one a seed, in the same order of seeds.
@@ -158,11 +158,11 @@ def _draws(cells: Sequence[CellResult], statistic: Resampled, resamples: int, se
     return np.concatenate(drawn)
 
 
-def _estimate(draw: Floats, by_seed: Sequence[float]) -> Estimate:
+def _estimate(draw: Floats, by_seed: Sequence[float]) -> SeedEstimate:
     known = draw[1:][~np.isnan(draw[1:])]
     low, high = np.quantile(known, [0.025, 0.975]) if known.size else (np.nan, np.nan)
     deviation = float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None
-    return Estimate(float(draw[0]), float(low), float(high), deviation, len(by_seed))
+    return SeedEstimate(float(draw[0]), float(low), float(high), deviation, len(by_seed))
 
 
 def _p_value(differences: Floats) -> float:

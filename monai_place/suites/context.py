@@ -13,7 +13,7 @@ from monai_place.inference.encoders import LoadedEncoder, load_encoder
 from monai_place.inference.feature_cache import FeatureCache
 from monai_place.inference.fingerprint import model_fingerprint
 from monai_place.inference.loading import LoadedPLACE, load_place
-from monai_place.suites.spec import Cell, CheckpointSpec
+from monai_place.suites.spec import CheckpointSpec, SuiteCell
 
 __all__ = ["CellContext"]
 
@@ -43,16 +43,16 @@ class CellContext:
         """A folder for one cell's training; whoever uses it empties it."""
         return self.folder / "work"
 
-    def encoder(self, cell: Cell, kinds: Sequence[str]) -> LoadedEncoder:
+    def encoder(self, cell: SuiteCell, kinds: Sequence[str]) -> LoadedEncoder:
         """Return the checkpoint's image encoder; weights that are drawn are drawn from the cell's seed."""
         seed = (cell.seed or 0) if cell.checkpoint.weights == "random" else 0
         return self._keep("encoder", (cell.checkpoint, seed, tuple(kinds)), lambda: self._load(cell, seed, kinds))
 
-    def model(self, cell: Cell) -> LoadedPLACE:
+    def model(self, cell: SuiteCell) -> LoadedPLACE:
         """Return the checkpoint's whole model."""
         return self._keep("model", cell.checkpoint, lambda: load_place(cell.checkpoint.value, device=self.device))
 
-    def collected(self, cell: Cell, collect: Callable[[], Any]) -> Any:
+    def collected(self, cell: SuiteCell, collect: Callable[[], Any]) -> Any:
         """Return what `collect` gives for the cell's checkpoint and data set; computed once for cells in a row."""
         return self._keep("collected", (cell.checkpoint, cell.dataset), collect)
 
@@ -70,7 +70,7 @@ class CellContext:
             "version": __version__,
         }
 
-    def _load(self, cell: Cell, seed: int, kinds: Sequence[str]) -> LoadedEncoder:
+    def _load(self, cell: SuiteCell, seed: int, kinds: Sequence[str]) -> LoadedEncoder:
         return _load_encoder(cell.checkpoint, seed=seed, kinds=kinds, device=self.device)
 
     def _fingerprint(self, checkpoint: CheckpointSpec) -> str:

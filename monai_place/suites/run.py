@@ -14,7 +14,7 @@ from monai_place.atomic import write_json_atomic, write_text_atomic
 from monai_place.inference.writers import NOTE
 from monai_place.suites.compare import compare_checkpoints
 from monai_place.suites.context import CellContext
-from monai_place.suites.spec import Cell, SuiteSpec, read_suite
+from monai_place.suites.spec import SuiteCell, SuiteSpec, read_suite
 from monai_place.suites.store import CellResult, CellStore
 from monai_place.suites.tables import SuiteRow, SuiteTable
 from monai_place.suites.tasks import TASKS
@@ -23,10 +23,10 @@ __all__ = ["plan_suite", "run_suite"]
 
 logger = logging.getLogger(__name__)
 
-Found = dict[Cell, CellResult]
+Found = dict[SuiteCell, CellResult]
 
 
-def plan_suite(suite: str | os.PathLike[str]) -> tuple[SuiteSpec, list[Cell], list[tuple[Cell, str]]]:
+def plan_suite(suite: str | os.PathLike[str]) -> tuple[SuiteSpec, list[SuiteCell], list[tuple[SuiteCell, str]]]:
     """Read a suite and list its cells.
 
     Args:
@@ -41,7 +41,9 @@ def plan_suite(suite: str | os.PathLike[str]) -> tuple[SuiteSpec, list[Cell], li
     spec = read_suite(suite, tasks=TASKS)
     for task in spec.tasks:
         TASKS[task.task].check(task.settings, f"{Path(suite).name}: task {task.title!r}")
-    cells = list(spec.cells(trains={name: task.trains for name, task in TASKS.items()}))
+    trains = {name: task.trains != "no" for name, task in TASKS.items()}
+    shares = {name: task.trains == "on labels" for name, task in TASKS.items()}
+    cells = list(spec.cells(trains=trains, shares=shares))
     obstacles = [(cell, TASKS[cell.task.task].obstacle(cell)) for cell in cells]
     skipped = [(cell, reason) for cell, reason in obstacles if reason is not None]
     return spec, [cell for cell, reason in obstacles if reason is None], skipped
@@ -98,7 +100,7 @@ def run_suite(
     return table
 
 
-def _measure(cell: Cell, context: CellContext, store: CellStore) -> CellResult:
+def _measure(cell: SuiteCell, context: CellContext, store: CellStore) -> CellResult:
     key = cell.key(context.identity(cell.checkpoint, cell.dataset.datalist))
     if key in store:
         return store.load(key)
@@ -111,22 +113,22 @@ def _measure(cell: Cell, context: CellContext, store: CellStore) -> CellResult:
     return result
 
 
-def _by_checkpoint(cells: Sequence[Cell]) -> list[Cell]:
+def _by_checkpoint(cells: Sequence[SuiteCell]) -> list[SuiteCell]:
     """Put the cells of a network and data set side by side, so that it is loaded once and its images are read once."""
     order = list(dict.fromkeys((cell.checkpoint, cell.dataset) for cell in cells))
     return sorted(cells, key=lambda cell: order.index((cell.checkpoint, cell.dataset)))
 
 
-def _groups(cells: Sequence[Cell], found: Found) -> list[list[Cell]]:
+def _groups(cells: Sequence[SuiteCell], found: Found) -> list[list[SuiteCell]]:
     """The cells of each line of the table, those that were measured, in the order of the file."""
-    lines: dict[tuple[str, str, float | None], list[Cell]] = {}
+    lines: dict[tuple[str, str, float | None], list[SuiteCell]] = {}
     for cell in cells:
         if cell in found:
             lines.setdefault((cell.dataset.name, cell.task.title, cell.fraction), []).append(cell)
     return list(lines.values())
 
 
-def _row(cells: Sequence[Cell], found: Found, resamples: int) -> SuiteRow:
+def _row(cells: Sequence[SuiteCell], found: Found, resamples: int) -> SuiteRow:
     first = cells[0]
     task = TASKS[first.task.task]
     by_checkpoint: dict[str, list[CellResult]] = {}

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Cell", "CheckpointSpec", "DatasetSpec", "SuiteSpec", "TaskSpec", "read_suite"]
+__all__ = ["CheckpointSpec", "DatasetSpec", "SuiteCell", "SuiteSpec", "TaskSpec", "read_suite"]
 
 KINDS = ("run", "timm")
 WORDS = ("random", "timm")  # what `weights` may say in the place of a file
@@ -89,7 +89,7 @@ class TaskSpec:
 
 
 @dataclass(frozen=True)
-class Cell:
+class SuiteCell:
     """One training or measurement; `fraction` and `seed` are None where the task knows none."""
 
     task: TaskSpec
@@ -130,20 +130,21 @@ class SuiteSpec:
     tasks: tuple[TaskSpec, ...]
     split: str = "test"
 
-    def cells(self, *, trains: Mapping[str, bool]) -> Iterator[Cell]:
+    def cells(self, *, trains: Mapping[str, bool], shares: Mapping[str, bool]) -> Iterator[SuiteCell]:
         """Yield the cells.
 
         Args:
-            trains: by task, whether it trains on labels: only then do fractions and seeds multiply its cells.
+            trains: by task, whether it trains: only then do seeds multiply its cells.
+            shares: by task, whether it trains on labels, of which shares are drawn: only then do fractions.
         """
         for task in self.tasks:
-            fractions: tuple[float | None, ...] = task.fractions if trains[task.task] else (None,)
+            fractions: tuple[float | None, ...] = task.fractions if shares[task.task] else (None,)
             for dataset in self.datasets:
                 for checkpoint in self.checkpoints:
                     seeds: tuple[int | None, ...] = task.seeds if trains[task.task] else (None,)
                     for fraction in fractions:
                         for seed in seeds:
-                            yield Cell(task, dataset, checkpoint, fraction, seed)
+                            yield SuiteCell(task, dataset, checkpoint, fraction, seed)
 
 
 def read_suite(path: str | os.PathLike[str], *, tasks: Mapping[str, Any]) -> SuiteSpec:

@@ -57,7 +57,7 @@ class CellStore:
         """Write a cell.
 
         Args:
-            key: from `Cell.key`.
+            key: from `SuiteCell.key`.
             result: of it.
             about: what the cell is, in words, for whoever opens the file.
         """

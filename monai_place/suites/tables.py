@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from monai_place.suites.compare import Difference, Estimate
+from monai_place.suites.compare import Difference, SeedEstimate
 
 __all__ = ["SuiteRow", "SuiteTable"]
 
@@ -35,7 +35,7 @@ class SuiteRow:
     fraction: float | None
     metric: str
     studies: int
-    estimates: dict[str, Estimate]
+    estimates: dict[str, SeedEstimate]
     differences: list[Difference] = field(default_factory=list)
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
 
@@ -126,11 +126,11 @@ class SuiteTable:
         return "\n".join(parts).rstrip() + "\n"
 
 
-def write_estimate(estimate: Estimate | None) -> str:
+def write_estimate(estimate: SeedEstimate | None) -> str:
     """Write a mean with its interval and its deviation over seeds.
 
     Example:
-        >>> write_estimate(Estimate(0.75, 0.7, 0.8, 0.01, 5))
+        >>> write_estimate(SeedEstimate(0.75, 0.7, 0.8, 0.01, 5))
         '0.750 [0.700, 0.800], SD 0.010 (n=5)'
         >>> write_estimate(None)
         '–'

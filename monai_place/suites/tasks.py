@@ -7,6 +7,7 @@
 | `finetune` | the whole encoder, by the bundle's `finetune.json` | macro AUROC |
 | `zero_shot` | nothing | macro AUROC |
 | `retrieval` | nothing | recall at `k` of the own report |
+| `report_generation` | a decoder on reports, by the bundle's `train_report.json` | micro F1 of the findings |
 """
 
 from __future__ import annotations
@@ -14,31 +15,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from monai_place.data.datalist import load_records, read_datalist
 from monai_place.data.labeled import load_labeled_records
+from monai_place.data.report_format import find_indication
 from monai_place.inference.classification_runs import ClassificationKind, classify_by_training
 from monai_place.inference.collect import collect_studies
 from monai_place.inference.features import encode_studies
+from monai_place.inference.generator_loading import load_generator
+from monai_place.inference.generator_training import train_report_generator
 from monai_place.inference.labels import label_table
 from monai_place.inference.probe import logistic_probe_scores
 from monai_place.inference.prompts import load_prompts
+from monai_place.inference.report_evaluation import choose_labeller
+from monai_place.inference.report_writer import ReportWriter
 from monai_place.metrics.bootstrap import weighted_mean
 from monai_place.metrics.classification import measure_classification
+from monai_place.metrics.clinical import clinical_f1, clinical_scores
 from monai_place.metrics.retrieval import KS, retrieval_ranks
 from monai_place.metrics.zeroshot import auroc_of_resamples
 from monai_place.suites.compare import Resampled
 from monai_place.suites.context import CellContext
-from monai_place.suites.spec import Cell
+from monai_place.suites.spec import SuiteCell
 from monai_place.suites.store import CellResult
 
 __all__ = ["TASKS", "SuiteTask"]
 
 Floats = npt.NDArray[np.float64]
+Trains = Literal["no", "on labels", "on reports"]
 BY_THRESHOLD = ("f1", "sensitivity_at_specificity", "ece")  # thresholds are those of the validation split
 
 
@@ -48,7 +56,7 @@ class SuiteTask:
 
     Args:
         metric: the main metric, in words.
-        trains: whether it learns from labels, so that shares of them and seeds matter.
+        trains: `no`; `on labels`, so that shares of them and seeds matter; or `on reports`, so that seeds do.
         needs_text: whether the checkpoint must have a text side: a pretrained run.
         settings: names of the settings that it takes; None lets any pass, to the bundle's config.
         measure: does the work.
@@ -56,13 +64,13 @@ class SuiteTask:
     """
 
     metric: Callable[[Mapping[str, Any]], str]
-    trains: bool
+    trains: Trains
     needs_text: bool
     settings: frozenset[str] | None
-    measure: Callable[[Cell, CellContext], CellResult]
+    measure: Callable[[SuiteCell, CellContext], CellResult]
     statistic: Callable[[Mapping[str, Any]], Resampled]
 
-    def obstacle(self, cell: Cell) -> str | None:
+    def obstacle(self, cell: SuiteCell) -> str | None:
         """Return why the task does not apply to a cell's checkpoint; None where it does."""
         pretrained = cell.checkpoint.kind == "run" and cell.checkpoint.weights is None
         return (
@@ -79,7 +87,7 @@ class SuiteTask:
             raise ValueError(f"{where}: unknown settings {unknown}; known: {sorted(self.settings)}")
 
 
-def _logistic_probe(cell: Cell, context: CellContext) -> CellResult:
+def _logistic_probe(cell: SuiteCell, context: CellContext) -> CellResult:
     settings, path = cell.task.settings, cell.dataset.datalist
     kind = settings.get("features", "global")
     encoder = context.encoder(cell, (kind,))
@@ -101,7 +109,7 @@ def _logistic_probe(cell: Cell, context: CellContext) -> CellResult:
     return _classified(scores, labels[1].double().numpy(), ids, context.classes(path), failed=failed)
 
 
-def _bundle_task(cell: Cell, context: CellContext, *, kind: ClassificationKind) -> CellResult:
+def _bundle_task(cell: SuiteCell, context: CellContext, *, kind: ClassificationKind) -> CellResult:
     """Train by a config of the bundle, in a folder that is removed when the cell is stored."""
     settings: dict[str, Any] = {"bootstrap": 10, **cell.task.settings}  # the suite draws its own intervals
     if cell.checkpoint.image_size is not None:
@@ -142,14 +150,14 @@ def _classified(
     return CellResult(metrics, {"scores": scores, "labels": labels}, ids, note=note)
 
 
-def _zero_shot(cell: Cell, context: CellContext) -> CellResult:
+def _zero_shot(cell: SuiteCell, context: CellContext) -> CellResult:
     mode = cell.task.settings.get("mode", "mean")
     studies = context.collected(cell, lambda: _collect(cell, context))
     labels = studies.labels.double().numpy()
     return _classified(studies.scores[mode].double().numpy(), labels, studies.ids, studies.classes)
 
 
-def _collect(cell: Cell, context: CellContext) -> Any:
+def _collect(cell: SuiteCell, context: CellContext) -> Any:
     path, prompts = cell.dataset.datalist, cell.dataset.prompts
     return collect_studies(
         context.model(cell),
@@ -160,7 +168,7 @@ def _collect(cell: Cell, context: CellContext) -> Any:
     )
 
 
-def _retrieval(cell: Cell, context: CellContext) -> CellResult:
+def _retrieval(cell: SuiteCell, context: CellContext) -> CellResult:
     studies = context.collected(cell, lambda: _collect(cell, context))
     told = ~studies.reports.isnan().any(dim=1)
     if not told.any():
@@ -174,6 +182,35 @@ def _retrieval(cell: Cell, context: CellContext) -> CellResult:
     metrics["median rank"] = float(np.median(ranks))
     ids = tuple(name for name, kept in zip(studies.ids, told.tolist(), strict=True) if kept)
     return CellResult(metrics, {"ranks": ranks}, ids)
+
+
+def _report_generation(cell: SuiteCell, context: CellContext) -> CellResult:
+    """Train a generator, let it write the split, and judge the findings that it asserts."""
+    path = cell.dataset.datalist
+    folder = train_report_generator(
+        cell.checkpoint.value, path, context.work, settings={"seed": cell.seed, **cell.task.settings}
+    )
+    writer = ReportWriter(load_generator(folder, device=context.device))
+    form = writer.loaded.report_format
+    records = [record for record in load_records(path, context.split) if form.reference(record)]
+    indications = [find_indication(record) or None for record in records]
+    written = writer.generate([record["image"] for record in records], indications=indications, evidence=None)
+    read = [records[report.index] for report in written.results]
+    if not read:
+        raise ValueError("no study of the split has a report in these sections and an image that can be read")
+    judge = choose_labeller(context.classes(path))
+    predicted = judge.asserted([report.text for report in written.results])
+    truth = judge.truth(read, [form.reference(record) for record in read])
+    scores = clinical_scores(predicted, truth, judge.labeller.classes, resamples=1)
+    metrics = {f"micro {name}": _number(entry.value) for name, entry in scores.micro.items()}
+    metrics |= {f"macro {name}": _number(entry.value) for name, entry in scores.macro.items()}
+    note = f"{len(written.failed)} images could not be read" if written.failed else ""
+    ids = tuple(str(record["id"]) for record in read)
+    return CellResult(metrics, {"predicted": predicted, "truth": truth}, ids, note=note)
+
+
+def _f1(studies: Mapping[str, Any], counts: Floats) -> Floats:
+    return clinical_f1(studies["predicted"], studies["truth"], counts)
 
 
 def _area(studies: Mapping[str, Any], counts: Floats) -> Floats:
@@ -196,7 +233,7 @@ def _k(settings: Mapping[str, Any]) -> int:
 TASKS: dict[str, SuiteTask] = {
     "logistic_probe": SuiteTask(
         metric=lambda _: "macro AUROC",
-        trains=True,
+        trains="on labels",
         needs_text=False,
         settings=frozenset({"features", "inverse_regularization"}),
         measure=_logistic_probe,
@@ -204,7 +241,7 @@ TASKS: dict[str, SuiteTask] = {
     ),
     "linear_probe": SuiteTask(
         metric=lambda _: "macro AUROC",
-        trains=True,
+        trains="on labels",
         needs_text=False,
         settings=None,
         measure=partial(_bundle_task, kind="linear_probe"),
@@ -212,7 +249,7 @@ TASKS: dict[str, SuiteTask] = {
     ),
     "finetune": SuiteTask(
         metric=lambda _: "macro AUROC",
-        trains=True,
+        trains="on labels",
         needs_text=False,
         settings=None,
         measure=partial(_bundle_task, kind="finetune"),
@@ -220,7 +257,7 @@ TASKS: dict[str, SuiteTask] = {
     ),
     "zero_shot": SuiteTask(
         metric=lambda settings: f"macro AUROC, {settings.get('mode', 'mean')}",
-        trains=False,
+        trains="no",
         needs_text=True,
         settings=frozenset({"mode"}),
         measure=_zero_shot,
@@ -228,10 +265,18 @@ TASKS: dict[str, SuiteTask] = {
     ),
     "retrieval": SuiteTask(
         metric=lambda settings: f"recall at {_k(settings)}",
-        trains=False,
+        trains="no",
         needs_text=True,
         settings=frozenset({"direction", "k"}),
         measure=_retrieval,
         statistic=lambda settings: partial(_recall, k=_k(settings)),
+    ),
+    "report_generation": SuiteTask(
+        metric=lambda _: "micro F1 of findings",
+        trains="on reports",
+        needs_text=True,
+        settings=None,
+        measure=_report_generation,
+        statistic=lambda _: _f1,
     ),
 }

@@ -33,7 +33,7 @@ def read(folder: Path, **changes: Any) -> SuiteSpec:
 
 
 def test_the_matrix_is_enumerated_in_the_order_of_the_file(tmp_path: Path) -> None:
-    cells = list(read(tmp_path).cells(trains=TASKS))
+    cells = list(read(tmp_path).cells(trains=TASKS, shares=TASKS))
     assert len(cells) == 2 * 2 * 2 + 2 + 2
     assert str(cells[0]) == "probe, phantom, PLACE, 10 %, seed 0"
     assert str(cells[8]) == "few, phantom, PLACE, 10 %, seed 3"
@@ -50,7 +50,7 @@ def test_paths_are_relative_to_the_suite_and_names_of_presets_are_not_paths(tmp_
 
 
 def test_a_key_changes_with_whatever_can_change_the_result(tmp_path: Path) -> None:
-    cells = list(read(tmp_path).cells(trains=TASKS))
+    cells = list(read(tmp_path).cells(trains=TASKS, shares=TASKS))
     identity = {"weights": "w", "datalist": "d", "version": "1"}
     keys = [cell.key(identity) for cell in cells]
     # A checkpoint is told by its weights, which are the same for both here.
@@ -58,7 +58,9 @@ def test_a_key_changes_with_whatever_can_change_the_result(tmp_path: Path) -> No
     assert cells[0].key(identity) == keys[0]
     for name in identity:
         assert cells[0].key({**identity, name: "other"}) != keys[0]
-    renamed = list(read(tmp_path, datasets=[{"name": "other", "datalist": "data/datalist.json"}]).cells(trains=TASKS))
+    renamed = list(
+        read(tmp_path, datasets=[{"name": "other", "datalist": "data/datalist.json"}]).cells(trains=TASKS, shares=TASKS)
+    )
     assert renamed[0].key(identity) == keys[0]
 
 

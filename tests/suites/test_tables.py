@@ -4,9 +4,10 @@ import csv
 import io
 import json
 
-from monai_place.suites.compare import Difference, Estimate
+from monai_place.suites.compare import Difference, SeedEstimate
 from monai_place.suites.tables import SuiteRow, SuiteTable
 
+NAN = float("nan")
 ROWS = [
     SuiteRow(
         "linear probe",
@@ -14,12 +15,17 @@ ROWS = [
         0.1,
         "macro AUROC",
         100,
-        {"=PLACE": Estimate(0.75, 0.7, 0.8, 0.01, 5), "random": Estimate(0.6, 0.5, 0.7, 0.02, 5)},
+        {"=PLACE": SeedEstimate(0.75, 0.7, 0.8, 0.01, 5), "random": SeedEstimate(0.6, 0.5, 0.7, 0.02, 5)},
         [Difference("=PLACE", "random", 0.15, 0.1, 0.2, 0.001, 0.002)],
         {"=PLACE": {"AUPRC": 0.4, "ECE": None}},
     ),
     SuiteRow(
-        "zero-shot", "phantom", None, "macro AUROC", 100, {"=PLACE": Estimate(0.7, float("nan"), float("nan"), None, 1)}
+        "zero-shot",
+        "phantom",
+        None,
+        "macro AUROC",
+        100,
+        {"=PLACE": SeedEstimate(0.7, NAN, NAN, None, 1)},
     ),
 ]
 TABLE = SuiteTable(

@@ -14,14 +14,14 @@ from monai_place.inference.probe import linear_probe_auroc, probe_features
 from monai_place.metrics.zeroshot import zero_shot_auroc
 from monai_place.suites.context import CellContext
 from monai_place.suites.run import plan_suite
-from monai_place.suites.spec import Cell
+from monai_place.suites.spec import SuiteCell
 from monai_place.suites.store import CellResult
 from monai_place.suites.tables import SuiteTable
 from monai_place.suites.tasks import TASKS
 from tests.suites.test_run import rewrite
 
 
-def cells_of(folder: Path, task: str) -> list[Cell]:
+def cells_of(folder: Path, task: str) -> list[SuiteCell]:
     return [cell for cell in plan_suite(folder / "suite.json")[1] if cell.task.task == task]
 
 
