@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         swapped_image_diagnostic,
     )
     from monai_place.visualize.downstream import DownstreamExample, DownstreamTask
+    from monai_place.visualize.drafts import DraftExample, DraftScores, DraftSentence, judge_draft
     from monai_place.visualize.estimates import Estimate, as_estimate
     from monai_place.visualize.figures import save_figure
     from monai_place.visualize.inputs import (
@@ -34,6 +35,9 @@ _HOMES = {
     "Diagnostic": "inputs",
     "DownstreamExample": "downstream",
     "DownstreamTask": "downstream",
+    "DraftExample": "drafts",
+    "DraftScores": "drafts",
+    "DraftSentence": "drafts",
     "Estimate": "estimates",
     "GroundingExample": "inputs",
     "RetrievalExample": "inputs",
@@ -43,6 +47,7 @@ _HOMES = {
     "as_estimate": "estimates",
     "grounding_diagnostic": "diagnostics",
     "heat_layer": "overlay",
+    "judge_draft": "drafts",
     "overlay_heat": "overlay",
     "plot_grounding_sheet": "sheets",
     "plot_linear_probe": "curves",
@@ -65,6 +70,9 @@ __all__ = [
     "Diagnostic",
     "DownstreamExample",
     "DownstreamTask",
+    "DraftExample",
+    "DraftScores",
+    "DraftSentence",
     "Estimate",
     "GroundingExample",
     "RetrievalExample",
@@ -74,6 +82,7 @@ __all__ = [
     "as_estimate",
     "grounding_diagnostic",
     "heat_layer",
+    "judge_draft",
     "overlay_heat",
     "plot_grounding_sheet",
     "plot_linear_probe",

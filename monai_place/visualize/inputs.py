@@ -239,6 +239,8 @@ class RunReport:
         diagnostics: checks of the method; `monai_place.visualize.diagnostics` words the usual ones.
         retrieval_examples: queries with their best answers.
         grounding_examples: sentences with their maps.
+        drafts: of `DraftExample`: images with their reports and what a model wrote.
+        draft_scores: a `DraftScores`, the numbers above them.
         downstream: of `DownstreamTask`: what the pretrained network was trained for.
         settings: how the run was made: preset, steps, batch, seed, time; may be nested.
         versions: package -> version.
@@ -255,6 +257,8 @@ class RunReport:
     diagnostics: Sequence[Diagnostic] = ()
     retrieval_examples: Sequence[RetrievalExample] = ()
     grounding_examples: Sequence[GroundingExample] = ()
+    drafts: Sequence[Any] = ()
+    draft_scores: Any = None
     downstream: Sequence[Any] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from monai_place.visualize.curves import plot_linear_probe, plot_loss_curves, plot_validation_curves
 from monai_place.visualize.downstream import build_downstream
+from monai_place.visualize.drafts import build_drafts
 from monai_place.visualize.estimates import NOTHING, Estimate, as_estimate, format_number
 from monai_place.visualize.figures import as_labels, panel_columns
 from monai_place.visualize.history import history_rows, loss_terms_of, validation_terms_of
@@ -57,6 +58,7 @@ def build_page(report: RunReport, *, show_text: bool) -> dict[str, Any]:
         "retrieval_left": max(0, len(report.retrieval_examples) - MOST_RETRIEVAL),
         "grounding": [_grounding(example, show_text=show_text) for example in grounding],
         "grounding_left": max(0, len(report.grounding_examples) - MOST_GROUNDING),
+        "drafts": build_drafts(report.drafts, report.draft_scores, show_text=show_text),
         "downstream": build_downstream(report.downstream),
         "has_prior": any(example.prior is not None for example in grounding),
         "has_outline": any(example.mask is not None for example in grounding),
