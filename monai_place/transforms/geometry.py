@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import TraceKeys, ensure_tuple
 
@@ -78,7 +79,9 @@ class FitGeometry:
         return np.array([[1 / down, 0, row], [0, 1 / across, column], [0, 0, 1]])
 
 
-def fit_geometry(height: int, width: int, image_size: int, resize_rule: ResizeRule = "pad") -> FitGeometry:
+def fit_geometry(
+    height: int, width: int, image_size: int, resize_rule: ResizeRule = "pad", *, whole: tuple[int, int] | None = None
+) -> FitGeometry:
     """Work out how a picture lies on the square.
 
     Args:
@@ -86,6 +89,8 @@ def fit_geometry(height: int, width: int, image_size: int, resize_rule: ResizeRu
         width: of the picture.
         image_size: side of the square.
         resize_rule: `pad` fits the longer side and pads, `crop` cuts the central square out, `stretch` does neither.
+        whole: (height, width) of the picture that this one is a reduced one of. It says how many pixels are padded, so
+            that a picture lies on the same pixels of the square at whatever resolution it was read.
 
     Raises:
         ValueError: the rule is unknown.
@@ -101,9 +106,10 @@ def fit_geometry(height: int, width: int, image_size: int, resize_rule: ResizeRu
         side = min(height, width)
         cut = ((height - side) // 2, (width - side) // 2, side, side)
     elif resize_rule == "pad":
-        longer = max(height, width)
+        down, across = (height, width) if whole is None else whole
+        longer = max(down, across)
         # A line of one pixel stays one pixel.
-        resized = max(1, round(height * image_size / longer)), max(1, round(width * image_size / longer))
+        resized = max(1, round(down * image_size / longer)), max(1, round(across * image_size / longer))
         pad = (image_size - resized[0]) // 2, (image_size - resized[1]) // 2
     return FitGeometry(height, width, cut, resized, pad, image_size)
 
@@ -216,7 +222,12 @@ class FitRadiographd(MapTransform, InvertibleTransform):
         for key, mode in self._present(d):
             if mode == "bilinear":
                 check_image(d[key], key)
-            geometry = fit_geometry(*spatial_size(d[key]), self.image_size, self.resize_rule)
+            whole = _whole_size(d[key])
+            if whole is not None and d.get(self.boxes_key):
+                raise ValueError(
+                    f"{self.boxes_key!r} are in pixels of the file, and {key!r} was read smaller: leave least_side out"
+                )
+            geometry = fit_geometry(*spatial_size(d[key]), self.image_size, self.resize_rule, whole=whole)
             first = geometry if first is None else first
             fitted = fit_image(plain(d[key]).float(), geometry, mode=mode)
             if mode == "bilinear":
@@ -245,6 +256,15 @@ class FitRadiographd(MapTransform, InvertibleTransform):
     def _present(self, data: dict[Hashable, Any]) -> list[tuple[Hashable, str]]:
         images = [(key, "bilinear") for key in self.key_iterator(data)]
         return images + [(key, "nearest") for key in self.mask_keys if data.get(key) is not None]
+
+
+def _whole_size(image: Any) -> tuple[int, int] | None:
+    """Return the size in the file of an image that was read smaller and not changed since."""
+    meta = image.meta if isinstance(image, MetaTensor) else {}
+    if "file_shape" not in meta or tuple(meta["spatial_shape"]) != spatial_size(image):
+        return None
+    height, width = map(int, meta["file_shape"])
+    return None if (height, width) == spatial_size(image) else (height, width)
 
 
 def _by_corners(move: Any) -> Any:

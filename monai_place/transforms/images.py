@@ -29,7 +29,7 @@ def image_transforms(
     Args:
         spec: the preprocessing that travels with the weights.
         augment: add random pose and exposure, for training; never a flip. Large JPEGs are then decoded at a lower
-            resolution, no less than twice the network's, unless there are masks or boxes.
+            resolution (`spec.least_side`), unless there are masks or boxes.
         mask_keys: of paths of masks that go with the image.
         boxes_key: of boxes that go with the image.
         box_label_keys: of lists with one entry a box.
@@ -47,7 +47,7 @@ def image_transforms(
     # What is trained on may be read at a lower resolution; what is measured, and what has a place in the file, is not.
     reduced = augment and not masks and boxes_key is None
     steps: list[Transform] = [
-        LoadRadiographd("image", masks, least_side=2 * spec.image_size if reduced else None),
+        LoadRadiographd("image", masks, least_side=spec.least_side if reduced else None),
         FitRadiographd("image", spec.image_size, resize_rule=spec.resize_rule, mask_keys=masks, **boxes),
     ]
     if augment:

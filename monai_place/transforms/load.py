@@ -101,8 +101,7 @@ class LoadRadiographd(MapTransform):
             held to the contract of `monai_place.data.radiograph`. Masks are read as always.
         least_side: pixels of the shorter side that suffice, for whoever shrinks the image next and has no masks or
             boxes in pixels of the file: large JPEGs are then decoded at a half, a quarter or an eighth, several times
-            faster. With twice the network's image size the result of `FitRadiographd` is that of the whole picture to
-            within a level of 8 bits (50 decibels). `meta["file_shape"]` has the file's own size.
+            faster. `PreprocessSpec.least_side` suffices for training. `meta["file_shape"]` has the file's own size.
         allow_missing_keys: skip an image key that is missing.
 
     Raises:
