@@ -103,6 +103,8 @@ def test_settings_on_the_pages_exist(page: str) -> None:
             mode = dict(pairwise(words)).get("--mode", "clean")
             configs = classification_configs({"probe": "linear_probe"}.get(verb, verb), mode)
             assert len(read_settings(pairs, None, configs=configs)) == len(pairs)
+        if verb == "train-report":
+            assert len(read_settings(pairs, None, configs=("train_report.json",))) == len(pairs)
 
 
 def test_settings_of_the_table_for_monai_users_exist() -> None:
