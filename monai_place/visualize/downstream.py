@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monai_place.visualize.estimates import format_number
-from monai_place.visualize.inputs import check_image
+from monai_place.visualize.inputs import check_shown_image
 from monai_place.visualize.pictures import embed_image, outline_path
 
 __all__ = ["DownstreamExample", "DownstreamTask", "build_downstream"]
@@ -39,7 +39,7 @@ class DownstreamExample:
     predictions: Mapping[str, Sequence[Array]]
 
     def __post_init__(self) -> None:
-        shape = check_image(self.image).shape
+        shape = check_shown_image(self.image).shape
         for region in [*self.truth, *(region for regions in self.predictions.values() for region in regions)]:
             if np.shape(region) not in (shape, (4,)):
                 raise ValueError(f"a region is a mask {shape} or a box (4,), got the shape {np.shape(region)}")

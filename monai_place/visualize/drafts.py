@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monai_place.visualize.estimates import as_estimate
-from monai_place.visualize.inputs import check_heat, check_image
+from monai_place.visualize.inputs import check_heat, check_shown_image
 from monai_place.visualize.pictures import embed_heat, embed_image
 from monai_place.visualize.sheets import shorten
 
@@ -82,7 +82,7 @@ class DraftExample:
     missed: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        shape = check_image(self.image).shape
+        shape = check_shown_image(self.image).shape
         for sentence in self.written:
             if sentence.heat is not None:
                 check_heat(sentence.heat, shape=shape)

@@ -24,15 +24,15 @@ __all__ = [
     "RocScores",
     "RunReport",
     "check_heat",
-    "check_image",
     "check_mask",
+    "check_shown_image",
 ]
 
 Array = npt.NDArray[Any]
 _OVERSHOOT = 1e-3  # what interpolation may add to a picture in [0, 1]
 
 
-def check_image(image: Array, *, name: str = "image") -> npt.NDArray[np.float32]:
+def check_shown_image(image: Array, *, name: str = "image") -> npt.NDArray[np.float32]:
     """Return `image` as float32 in [0, 1], or say what is wrong with it.
 
     Args:
@@ -189,7 +189,7 @@ class GroundingExample:
     scores: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shape = check_image(self.image).shape
+        shape = check_shown_image(self.image).shape
         check_heat(self.heat, shape=shape)
         if self.prior is not None:
             check_heat(self.prior, shape=shape, name="prior")
@@ -236,6 +236,7 @@ class RunReport:
         roc: scores and labels of the test split.
         linear_probe: network -> share of the training labels (0 to 1) -> estimate. First the pretrained network, then
             what it is compared with.
+        classification: how it was classified -> measure -> estimate, such as a linear probe's macro AUROC and F1.
         diagnostics: checks of the method; `monai_place.visualize.diagnostics` words the usual ones.
         retrieval_examples: queries with their best answers.
         grounding_examples: sentences with their maps.
@@ -254,6 +255,7 @@ class RunReport:
     history: Sequence[Mapping[str, Any]] = ()
     roc: RocScores | None = None
     linear_probe: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
+    classification: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     diagnostics: Sequence[Diagnostic] = ()
     retrieval_examples: Sequence[RetrievalExample] = ()
     grounding_examples: Sequence[GroundingExample] = ()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from monai_place.atomic import write_bytes_atomic
-from monai_place.visualize.inputs import check_heat, check_image, check_mask
+from monai_place.visualize.inputs import check_heat, check_mask, check_shown_image
 
 __all__ = ["encode_png", "heat_layer", "mask_outline", "overlay_heat", "write_overlay"]
 
@@ -114,7 +114,7 @@ def overlay_heat(
         >>> overlay_heat(np.full((2, 3), 0.5), np.zeros((2, 3)))[0, 0]
         array([128, 128, 128], dtype=uint8)
     """
-    gray = check_image(image)
+    gray = check_shown_image(image)
     layer = heat_layer(check_heat(heat, shape=gray.shape), limits=limits, strength=strength).astype(np.float64)
     opacity = layer[..., 3:] / 255  # (H, W, 1)
     picture = gray[..., None] * 255 * (1 - opacity) + layer[..., :3] * opacity

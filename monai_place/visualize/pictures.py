@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from monai_place.visualize.inputs import check_image
+from monai_place.visualize.inputs import check_shown_image
 from monai_place.visualize.overlay import encode_png, heat_layer
 
 __all__ = ["data_uri", "embed_heat", "embed_image", "outline_path", "shrink"]
@@ -50,7 +50,7 @@ def embed_image(image: Array, *, largest: int) -> str:
         image: (H, W) floats in [0, 1].
         largest: most pixels of the longer side.
     """
-    return data_uri((shrink(check_image(image), largest) * 255).round().astype(np.uint8))
+    return data_uri((shrink(check_shown_image(image), largest) * 255).round().astype(np.uint8))
 
 
 def embed_heat(heat: Array, *, largest: int) -> str:

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from monai_place.visualize.estimates import NOTHING, as_estimate, format_number
 from monai_place.visualize.figures import add_text, new_figure
-from monai_place.visualize.inputs import GroundingExample, RetrievalExample, RetrievedItem, check_image
+from monai_place.visualize.inputs import GroundingExample, RetrievalExample, RetrievedItem, check_shown_image
 from monai_place.visualize.overlay import overlay_heat
 from monai_place.visualize.theme import LIGHT
 
@@ -114,7 +114,7 @@ def plot_grounding_sheet(
         left, right = (
             _place(figure, at * (side + _GAP), row * row_height + 20, side) for at in (2 * column, 2 * column + 1)
         )
-        left.imshow(check_image(example.image), cmap="gray", vmin=0, vmax=1)
+        left.imshow(check_shown_image(example.image), cmap="gray", vmin=0, vmax=1)
         right.imshow(overlay_heat(example.image, example.heat, mask=example.mask))
         sentence = shorten(example.sentence, 110) if show_text else TEXT_WITHHELD
         add_text(left, 0, 1.03, textwrap.fill(sentence, 64), va="bottom", fontweight="bold")
@@ -150,6 +150,6 @@ def _draw_cell(
     add_text(axes, 0, 1.03, head, color=color, va="bottom", fontweight="bold")
     add_text(axes, 0, -0.03, foot, color=LIGHT["muted"], va="top", fontsize=10)
     if image is not None:
-        axes.imshow(check_image(image), cmap="gray", vmin=0, vmax=1)
+        axes.imshow(check_shown_image(image), cmap="gray", vmin=0, vmax=1)
     elif text is not None:
         add_text(axes, 0.04, 0.95, textwrap.fill(shorten(text, 230), 25), va="top", fontsize=9)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monai_place.visualize import Diagnostic, GroundingExample, RetrievalExample, RocScores
-from monai_place.visualize.inputs import check_heat, check_image, check_mask
+from monai_place.visualize.inputs import check_heat, check_mask, check_shown_image
 
 
 def test_an_example_that_does_not_fit_together_is_refused(studies):
@@ -18,11 +18,11 @@ def test_an_example_that_does_not_fit_together_is_refused(studies):
 
 
 def test_what_interpolation_adds_is_clipped_and_more_is_refused():
-    picture = check_image(np.array([[-0.0005, 0.5, 1.0005]]))
+    picture = check_shown_image(np.array([[-0.0005, 0.5, 1.0005]]))
     assert picture.dtype == np.float32
     np.testing.assert_array_equal(picture, np.array([[0, 0.5, 1]], dtype=np.float32))
     with pytest.raises(ValueError, match=r"got values from -0\.01 to 0\.5"):
-        check_image(np.array([[-0.01, 0.5]]))
+        check_shown_image(np.array([[-0.01, 0.5]]))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_what_interpolation_adds_is_clipped_and_more_is_refused():
 )
 def test_what_is_no_picture_is_refused_under_the_name_it_was_given(image, message):
     with pytest.raises(ValueError, match=message):
-        check_image(image, name="query")
+        check_shown_image(image, name="query")
 
 
 def test_a_map_keeps_its_nan_and_refuses_infinities():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monai_place.data.phantom.findings import PHANTOM_CLASSES, ZONES
-from monai_place.data.phantom.formats import dicom_layout, encode_image, encode_mask, quantize
+from monai_place.data.phantom.formats import dicom_layout, encode_image, encode_mask, quantize_map
 from monai_place.data.phantom.report import SYNONYMS, PhantomSentence
 from monai_place.data.phantom.scene import MASK_THRESHOLD
 from monai_place.data.phantom.study import PhantomFinding, PhantomStudy, render_study, render_without
@@ -21,7 +21,7 @@ __all__ = [
     "dicom_layout",
     "encode_image",
     "encode_mask",
-    "quantize",
+    "quantize_map",
     "render_study",
     "render_without",
     "write_phantom",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from monai_place.data.phantom.study import PhantomStudy
 
-__all__ = ["SUFFIXES", "ImageFormat", "dicom_layout", "encode_image", "encode_mask", "quantize"]
+__all__ = ["SUFFIXES", "ImageFormat", "dicom_layout", "encode_image", "encode_mask", "quantize_map"]
 
 ImageFormat: TypeAlias = Literal["png", "dicom", "nifti"]
 SUFFIXES: dict[str, str] = {"png": ".png", "dicom": ".dcm", "nifti": ".nii.gz"}
@@ -39,7 +39,7 @@ _COMPUTED_RADIOGRAPHY = "1.2.840.10008.5.1.4.1.1.1"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "phantom.monai-place")
 
 
-def quantize(image: FloatMap, bits: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+def quantize_map(image: FloatMap, bits: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """Gray values in [0, 1] as integers from 0 to 2**bits - 1."""
     scaled = np.rint(image.astype(np.float64) * (2**bits - 1))
     return scaled.astype(np.uint8 if bits <= 8 else np.uint16)
@@ -62,7 +62,7 @@ def encode_image(study: PhantomStudy, image_format: ImageFormat, *, bits: int = 
         return _dicom(study)
     if image_format == "nifti":
         return _nifti(study, bits)
-    return _png(quantize(study.image, bits), level=_PNG_LEVEL)
+    return _png(quantize_map(study.image, bits), level=_PNG_LEVEL)
 
 
 def dicom_layout(seed: int, index: int) -> tuple[bool, int]:
@@ -84,7 +84,7 @@ def _nifti(study: PhantomStudy, bits: int) -> bytes:
 
     row_mm, column_mm = study.pixel_spacing_mm
     affine = np.array([[-column_mm, 0, 0, 0], [0, 0, 1, 0], [0, -row_mm, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
-    voxels = quantize(study.image, bits).T[:, :, None]  # (H, W) -> (W, H, 1)
+    voxels = quantize_map(study.image, bits).T[:, :, None]  # (H, W) -> (W, H, 1)
     image = nib.Nifti1Image(voxels, affine, header=nib.Nifti1Header(endianness="<"), dtype=voxels.dtype)
     image.header.set_xyzt_units("mm")
     return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
@@ -96,7 +96,7 @@ def _dicom(study: PhantomStudy) -> bytes:
 
     monochrome1, bits = dicom_layout(study.seed, study.index)
     top = 2**bits - 1
-    pixels = quantize(study.image, bits)
+    pixels = quantize_map(study.image, bits)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(_COMPUTED_RADIOGRAPHY)
     meta.MediaStorageSOPInstanceUID = _uid(study, "instance")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydicom.pixels import apply_voi_lut
 
-from monai_place.data.phantom import PhantomStudy, dicom_layout, encode_image, encode_mask, quantize
+from monai_place.data.phantom import PhantomStudy, dicom_layout, encode_image, encode_mask, quantize_map
 from monai_place.data.phantom.formats import ImageFormat
 from monai_place.data.radiograph import read_radiograph
 
@@ -35,7 +35,7 @@ def test_a_dicom_file_holds_the_picture_by_pydicom_alone(
     assert data.BitsStored == bits
     stored = data.pixel_array.astype(np.int64)
     values = (2**bits - 1) - stored if inverted else stored
-    np.testing.assert_array_equal(values, quantize(study.image, bits))
+    np.testing.assert_array_equal(values, quantize_map(study.image, bits))
 
 
 def test_the_window_of_a_dicom_file_is_the_identity(studies: list[PhantomStudy]) -> None:
@@ -67,7 +67,7 @@ def test_dicom_uids_are_valid_unique_and_stay_the_same(studies: list[PhantomStud
 def test_a_png_file_holds_the_picture(studies: list[PhantomStudy], bits: int, dtype: type) -> None:
     pixels = np.asarray(Image.open(io.BytesIO(encode_image(studies[1], "png", bits=bits))))
     assert pixels.dtype == dtype
-    np.testing.assert_array_equal(pixels, quantize(studies[1].image, bits))
+    np.testing.assert_array_equal(pixels, quantize_map(studies[1].image, bits))
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -80,7 +80,7 @@ def test_a_nifti_file_runs_to_the_patients_left_and_down(
     assert image.shape == (96, 96, 1)
     assert nib.aff2axcodes(image.affine) == ("L", "I", "A")
     np.testing.assert_allclose(image.header.get_zooms()[:2], studies[1].pixel_spacing_mm, rtol=1e-6)
-    np.testing.assert_array_equal(np.asarray(image.dataobj)[:, :, 0].T, quantize(studies[1].image, bits))
+    np.testing.assert_array_equal(np.asarray(image.dataobj)[:, :, 0].T, quantize_map(studies[1].image, bits))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_projects_reader_gives_the_picture_back(
         path.write_bytes(encode_image(study, image_format, bits=bits))
         array, _ = read_radiograph(path)
         depth = dicom_layout(study.seed, study.index)[1] if image_format == "dicom" else bits
-        np.testing.assert_allclose(array, quantize(study.image, depth) / (2**depth - 1), atol=1e-6)
+        np.testing.assert_allclose(array, quantize_map(study.image, depth) / (2**depth - 1), atol=1e-6)
 
 
 def test_masks_are_written_as_indices_and_as_black_and_white() -> None:
@@ -113,4 +113,4 @@ def test_masks_are_written_as_indices_and_as_black_and_white() -> None:
 
 def test_quantizing_keeps_black_and_white_and_rounds() -> None:
     values = np.array([0, 0.5, 1, 0.999], dtype=np.float32)
-    np.testing.assert_array_equal(quantize(values, 12), [0, 2048, 4095, 4091])
+    np.testing.assert_array_equal(quantize_map(values, 12), [0, 2048, 4095, 4091])
