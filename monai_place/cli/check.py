@@ -22,6 +22,9 @@ def check_own_transform(
     sample: Annotated[
         Path | None, typer.Option(help="File to read, for a reader or a transform that loads.", exists=True)
     ] = None,
+    worker: Annotated[  # noqa: FBT002
+        bool, typer.Option("--worker/--no-worker", help="Send it to a spawned process too, which takes some seconds.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Test a transform or reader of one's own against the contract; exit code 1 if a check fails, 2 if it is not found.
@@ -32,7 +35,7 @@ def check_own_transform(
 
     values = _read_arguments(arguments)
     try:
-        report = check_transform(name, arguments=values, keys=keys or ("image",), sample=sample)
+        report = check_transform(name, arguments=values, keys=keys or ("image",), sample=sample, worker=worker)
     except ImportError as error:
         raise typer.BadParameter(f"cannot be imported: {error}", param_hint="MODULE:CLASS") from error
     if as_json:

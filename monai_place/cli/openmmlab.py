@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "read_by", "read_mm_config"]
 
 
-READERS = ("LoadRadiographFromFile", "RadiographDetDataset")  # what takes `reading`
+# What takes `reading`; the first must be there.
+READERS = ("LoadRadiographFromFile", "RadiographDetDataset", "RadiographVisualizationHook")
 
 
 class Launcher(str, Enum):
@@ -162,7 +163,7 @@ def read_by(settings: Config, override: Path | None) -> None:
     if override is None:
         return
     reading_of(override)  # refuses a file that cannot be used, before anything is built
-    if not _set_reading(settings, str(override.absolute())):
+    if not _set_reading(settings._cfg_dict, str(override.absolute())):
         raise ValueError("the config loads no picture by LoadRadiographFromFile, which takes a reader and steps")
 
 

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
 
-from monai_place.data.radiograph import read_radiograph
+from monai_place.mm.loading import Reading, image_reading
 from monai_place.registry import HOOKS
 
 __all__ = ["RadiographVisualizationHook"]
@@ -28,16 +28,18 @@ class RadiographVisualizationHook(Hook):
 
     Args:
         pictures: so many of each validation and test.
+        reading: a team's own reader and steps, as of `LoadRadiographFromFile`.
         options: more arguments of the visualizer's `add_datasample`, such as `pred_score_thr`.
 
     Raises:
         ValueError: the number is negative.
     """
 
-    def __init__(self, pictures: int = 4, **options: Any) -> None:
+    def __init__(self, pictures: int = 4, *, reading: Reading = None, **options: Any) -> None:
         if pictures < 0:
             raise ValueError(f"pictures must be at least 0, got {pictures}")
         self.pictures, self.options = pictures, options
+        self.reading = image_reading(reading)
         self._drawn = 0
         self._training = False
 
@@ -68,7 +70,8 @@ class RadiographVisualizationHook(Hook):
     def _draw(self, runner: Runner, stage: str, outputs: Sequence[Any]) -> None:
         step = runner.iter if self._training else 0
         for sample in outputs[: self.pictures - self._drawn]:
-            pixels = np.rint(read_radiograph(sample.img_path)[0] * np.float32(255)).astype(np.uint8)
+            values = self.reading(sample.img_path).pixels.numpy()
+            pixels = np.rint(values * np.float32(255)).astype(np.uint8)
             picture = np.repeat(pixels[..., None], 3, axis=2)  # (H, W) -> (H, W, 3)
             with warnings.catch_warnings():
                 # MMEngine takes a box that ends at the picture's edge for one that leaves it.

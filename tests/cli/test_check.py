@@ -10,20 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from monai_place.cli.app import app
-from monai_place.transforms import contract
 
 runner = CliRunner()
 
 
-@pytest.fixture(autouse=True)
-def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the spawned process out, which takes seconds; the contract's own test has it."""
-    whole = contract.check_transform
-    monkeypatch.setattr(contract, "check_transform", lambda *a, **k: whole(*a, **k, worker=False))
-
-
 def check(*words: str) -> Any:
-    return runner.invoke(app, ["check-transform", *words])
+    return runner.invoke(app, ["check-transform", "--no-worker", *words])
 
 
 def test_a_good_transform_ends_with_0_and_a_line_a_check() -> None:

@@ -24,6 +24,8 @@ from monai_place.cli.common import (
     pick_device,
     print_json,
     print_table,
+    read_override,
+    reading_of,
     talk_on_stderr,
 )
 from monai_place.engines import StudyError
@@ -174,6 +176,29 @@ def test_settings_are_json_where_they_can_be() -> None:
 def test_a_setting_without_a_key_is_bad_usage(pair: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not of the form key=value"):
         parse_settings([pair])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", r"ours\.json is no JSON"), ("[]", r"ours\.json holds no JSON object"), (None, r"ours\.json: No such file")],
+)
+def test_an_override_that_is_no_json_object_is_bad_usage(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "ours.json").write_text(text)
+    with pytest.raises(typer.BadParameter, match=message):
+        read_override(tmp_path / "ours.json")
+
+
+def test_an_override_says_how_files_are_read_and_none_is_ours(tmp_path: Path) -> None:
+    assert read_override(None) == {}
+    assert reading_of(None).is_ours
+    (tmp_path / "ours.json").write_text('{"image_steps": [{"_target_": "Identityd", "keys": "image"}], "lr": 1}')
+    assert reading_of(tmp_path / "ours.json").describe()["image_steps"] == [
+        "monai.transforms.utility.dictionary.Identityd"
+    ]
+    (tmp_path / "ours.json").write_text('{"reader": "no_such_module_of_ours.Reader"}')
+    with pytest.raises(typer.BadParameter, match="No module named 'no_such_module_of_ours'"):
+        reading_of(tmp_path / "ours.json")
 
 
 def test_a_device_that_is_not_there_is_bad_usage() -> None:

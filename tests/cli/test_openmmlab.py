@@ -15,8 +15,10 @@ import monai_place.mm  # noqa: F401
 pytest.importorskip("mmseg")
 
 import torch
+import typer
+from mmengine.config import Config
 
-from monai_place.cli.openmmlab import read_mm_config
+from monai_place.cli.openmmlab import read_by, read_mm_config
 from tests.support.mm_configs import copy_tiny_configs, write_tiny_data
 
 NAME = "placevit-tiny_upernet_1xb8-2k_phantom-224x224"
@@ -126,3 +128,34 @@ def test_options_have_the_types_that_the_toolboxes_give_them() -> None:
     assert config.model.backbone.bundle is None
     assert config.image_size == [96, 64]
     assert config.a.b == "c=d"
+
+
+def test_an_override_reaches_every_pipeline_the_sizes_and_the_pictures(tmp_path: Path) -> None:
+    settings = tmp_path / "ours.json"
+    settings.write_text('{"image_steps": [{"_target_": "monai.transforms.Identityd", "keys": "image"}]}')
+    for name in ("placevit-tiny_yolov3_1xb8-2k_phantom-224x224", "placevit-tiny_upernet_1xb8-2k_phantom-224x224"):
+        config = read_mm_config(name, [])
+        read_by(config, settings)
+        loading = [
+            step
+            for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader)
+            for step in loader.dataset.pipeline
+            if step.type == "monai_place.LoadRadiographFromFile"
+        ]
+        assert len(loading) == 3
+        assert {step.reading for step in loading} == {str(settings)}
+        assert config.default_hooks.visualization.reading == str(settings)
+        if "yolo" in name:
+            assert config.train_dataloader.dataset.reading == str(settings)
+
+
+def test_an_override_that_cannot_be_used_or_has_no_place_is_refused(tmp_path: Path) -> None:
+    config = read_mm_config("placevit-tiny_yolov3_1xb8-2k_phantom-224x224", [])
+    (tmp_path / "none.json").write_text('{"epochs": 3}')
+    with pytest.raises(typer.BadParameter, match=r"none\.json: none of the settings"):
+        read_by(config, tmp_path / "none.json")
+    with pytest.raises(typer.BadParameter, match=r"gone\.json: No such file"):
+        read_by(config, tmp_path / "gone.json")
+    (tmp_path / "ours.json").write_text('{"image_steps": []}')
+    with pytest.raises(ValueError, match="the config loads no picture by LoadRadiographFromFile"):
+        read_by(Config({"model": {"type": "PLACEViT"}}), tmp_path / "ours.json")

@@ -176,6 +176,28 @@ def test_a_setting_that_would_change_nothing_is_bad_usage(pair: str, message: st
     assert message in str(error.value)
 
 
+def test_the_settings_of_an_override_are_taken_and_a_pair_wins() -> None:
+    override = {"reader": "ours.Reader", "epochs": 3, "limit": None}
+    assert read_settings(["epochs=5"], None, override=override) == {
+        "reader": "ours.Reader",
+        "epochs": 5,
+        "limit": "$None",
+    }
+    for wrong, message in (({"epohcs": 3}, "did you mean 'epochs'"), ({"datalist": "a"}, "is given by DATALIST")):
+        with pytest.raises(typer.BadParameter, match=message) as error:
+            read_settings([], None, override=wrong)
+        assert error.value.param_hint == "--override"
+
+
+def test_an_override_is_part_of_the_run_and_of_its_line(datalist: Path, call: Any, tmp_path: Path) -> None:
+    steps = [{"_target_": "monai.transforms.Identityd", "keys": "image"}]
+    (tmp_path / "ours.json").write_text(json.dumps({"image_steps": steps}))
+    done = call("pretrain", datalist, "--out", tmp_path / "run", "--override", tmp_path / "ours.json", "--dry-run")
+    assert done.code == 0, done.err
+    words = shlex.split(done.out.splitlines()[0])
+    assert words[words.index("--image_steps") + 1] == repr(steps)
+
+
 def test_settings_inside_the_config_are_found(tmp_path: Path) -> None:
     pairs = ["loss#cce_weight=0", "train::dataset::on_error=skip", "train#handlers#0#interval=5", "lr=$1e-3 / 2"]
     assert len(read_settings(pairs, tmp_path)) == 4

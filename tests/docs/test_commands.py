@@ -83,7 +83,12 @@ def test_verbs_and_options_on_the_pages_exist(page: str) -> None:
     for _, verb, *words in command_lines(page):
         assert verb in verbs(), f"monai-place has no verb {verb!r}"
         parameters = verbs()[verb].params
-        options = {name: parameter for parameter in parameters for name in parameter.opts if name.startswith("-")}
+        options = {
+            name: parameter
+            for parameter in parameters
+            for name in [*parameter.opts, *parameter.secondary_opts]
+            if name.startswith("-")
+        }
         used = [word for word in words if word.startswith("-")]
         assert set(used) <= options.keys(), f"{verb} has no {set(used) - options.keys()}"
         values = sum(1 for name in used if not options[name].is_flag)
