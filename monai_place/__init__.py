@@ -8,9 +8,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from monai_place.config_files import config_path
-    from monai_place.inference import PLACEPredictor, load
+    from monai_place.inference import PLACEPredictor, load, load_report_generator
 
-__all__ = ["PLACEPredictor", "__version__", "config_path", "load"]
+__all__ = ["PLACEPredictor", "__version__", "config_path", "load", "load_report_generator"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
         from monai_place import config_files
 
         return config_files.config_path
-    if name in {"PLACEPredictor", "load"}:
+    if name in {"PLACEPredictor", "load", "load_report_generator"}:
         from monai_place import inference
 
         return getattr(inference, name)

@@ -28,6 +28,8 @@ from monai_place.inference.loading import LoadedPLACE, find_model_folder, load_p
 from monai_place.inference.predictor import PLACEPredictor, load
 from monai_place.inference.probe import linear_probe_auroc, probe_features
 from monai_place.inference.prompts import FindingPrompts, PromptSet, builtin_prompt_sets, load_prompts, prompts_for
+from monai_place.inference.report_results import GeneratedReport, GeneratedReports, GeneratedSentence
+from monai_place.inference.report_writer import ReportWriter, load_report_generator
 from monai_place.inference.results import (
     Classification,
     FailedImage,
@@ -47,6 +49,9 @@ __all__ = [
     "FindingPrompts",
     "FindingScores",
     "FindingsWriterHandler",
+    "GeneratedReport",
+    "GeneratedReports",
+    "GeneratedSentence",
     "GroundedSentence",
     "GroundingRow",
     "ImageEmbeddings",
@@ -55,6 +60,7 @@ __all__ = [
     "PLACEFindingClassifier",
     "PLACEPredictor",
     "PromptSet",
+    "ReportWriter",
     "ScoreMode",
     "SearchResult",
     "TextEmbeddings",
@@ -82,6 +88,7 @@ __all__ = [
     "load_classifier_weights",
     "load_place",
     "load_prompts",
+    "load_report_generator",
     "model_fingerprint",
     "probe_features",
     "prompts_for",
