@@ -51,6 +51,7 @@ def build_page(report: RunReport, *, show_text: bool) -> dict[str, Any]:
         "validation": _validation(history),
         "zero_shot": None if report.roc is None else _zero_shot(report.roc),
         "probe": _probe(report.linear_probe),
+        "classification": _classification(report.classification),
         "diagnostics": [_diagnostic(diagnostic) for diagnostic in report.diagnostics],
         "retrieval": [
             _retrieval(example, show_text=show_text) for example in report.retrieval_examples[:MOST_RETRIEVAL]
@@ -209,6 +210,19 @@ def _probe(results: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any] | None:
         "gains": [gain if gain.startswith(("\N{MINUS SIGN}", NOTHING)) else f"+{gain}" for gain in gains],
         "compared": list(lines)[:2],
         "has_intervals": any(estimate.has_interval for line in lines.values() for estimate in line.values()),
+    }
+
+
+def _classification(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    measures = list(dict.fromkeys(measure for row in rows.values() for measure in row))
+    if not measures:
+        return None
+    return {
+        "measures": measures,
+        "rows": [
+            {"name": name, "cells": [_number(measure, row.get(measure)) for measure in measures]}
+            for name, row in rows.items()
+        ],
     }
 
 
