@@ -15,7 +15,8 @@ import torch
 
 from monai_place.atomic import write_json_atomic
 from monai_place.cli.common import count_progress
-from monai_place.cli.demo_tasks import measure_tasks
+from monai_place.cli.demo_reports import draft_reports
+from monai_place.cli.demo_tasks import classify_test_split
 from monai_place.cli.demo_toolboxes import TASKS, compare_starts, toolboxes_are_missing
 from monai_place.cli.machine import check_machine
 from monai_place.data.datalist import load_records, read_datalist
@@ -70,7 +71,6 @@ def run_demo(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     toolbox_steps: int | None = None,
-    task_settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Run the whole path, and write `report.html` and `metrics.json` into `out`.
 
@@ -81,7 +81,6 @@ def run_demo(
         settings: overrides of the bundle's train.json.
         toolbox_steps: steps of each training in MMSegmentation and MMDetection; None takes the usual number, 0 leaves
             that part out.
-        task_settings: overrides of the classification's and the report generator's settings, see `measure_tasks`.
 
     Returns:
         The numbers on the phantom's test split, as `metrics.json` holds them.
@@ -107,8 +106,9 @@ def run_demo(
     values["linear_probe"] = {
         name: {str(share): result.to_dict() for share, result in row.items()} for name, row in probe.items()
     }
-    tasks = measure_tasks(run, datalist, out / "tasks", classes=classes, seed=seed, settings=task_settings)
-    values |= tasks.to_dict()
+    values["classification"] = classify_test_split(run, datalist, out / "tasks" / "probe", seed=seed)
+    drafts = draft_reports(run, datalist, out / "tasks" / "reports", seed=seed)
+    values["report_generation"] = drafts.values
     fits = loaded.model.config.image_kwargs == PRESETS["place_tiny"].image_kwargs
     downstream = _toolboxes(datalist, run, out / "toolboxes", steps=toolbox_steps) if fits else []
     if not fits:
@@ -116,8 +116,14 @@ def run_demo(
     values["downstream"] = [{"task": t.name, "metric": t.metric, "scores": dict(t.scores)} for t in downstream]
     values["seconds"] = {"phantom_and_pretraining": round(trained_s), "all": round(time.monotonic() - begin)}
     report = run_report(loaded, collected, values, test, prior=prior, history=read_history(run / "history.jsonl"))
-    report = replace(_with_settings(report, chosen, studies, values), downstream=downstream)
-    write_run_report(out / "report.html", tasks.put_on(report), show_text=True)
+    report = replace(
+        _with_settings(report, chosen, studies, values),
+        classification={"linear probe": values["classification"]},
+        drafts=drafts.examples,
+        draft_scores=drafts.scores,
+        downstream=downstream,
+    )
+    write_run_report(out / "report.html", report, show_text=True)
     write_json_atomic(out / "metrics.json", values)
     return values
 

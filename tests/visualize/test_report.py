@@ -266,3 +266,11 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(report, tmp_path):
         write_run_report(path, broken)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_classification_is_a_row_of_measures_with_intervals() -> None:
+    row = {"AUROC": {"value": 0.75, "low": 0.7, "high": 0.8}, "F1": None}
+    page = render_run_report(RunReport("A run", classification={"linear probe": row}))
+    assert '<section id="classification">' in page
+    assert "0.700 to 0.800" in page
+    assert "\N{EN DASH}" in page.partition('<section id="classification">')[2]
