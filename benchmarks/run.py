@@ -16,6 +16,8 @@ RUNS = {
     "step time, place_small, without patch alignment": ["step_time.py", "--repeats", "5", "--patch-weight", "0"],
     "backbone, place_small": ["mm_backbone.py"],
     "operators, stand-in over compiled": ["mm_ops.py"],
+    "reading": ["data_reading.py", "reading"],
+    "converting": ["data_reading.py", "conversion"],
 }
 
 
