@@ -8,10 +8,8 @@ highest micro F1 of findings there. Choose settings on `--split validation`; loo
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 import torch
 
 from monai_place.atomic import write_json_atomic
+from monai_place.cli.common import talk_on_stderr
 from monai_place.data.datalist import load_records, read_datalist
 from monai_place.inference.generator_training import train_report_generator
 from monai_place.inference.report_evaluation import choose_labeller, evaluate_reports
@@ -111,7 +110,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    with contextlib.redirect_stdout(sys.stderr):  # the trainer talks; stdout is the result
+    with talk_on_stderr():  # stdout is the result
         found = {seed: run_seed(args, seed) for seed in range(args.seeds)}
     given = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
     print(json.dumps({"arguments": given, "summary": summary(found)}, indent=2))
