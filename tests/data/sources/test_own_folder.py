@@ -326,7 +326,7 @@ def test_a_wrong_label_stops_it_and_nothing_is_written(source: Path) -> None:
         pytest.param({"patient_pattern": "("}, "patient_pattern is no regular expression", id="pattern"),
         pytest.param({"patient_pattern": "p"}, "patient_pattern must have one group", id="group"),
         pytest.param({"fractions": [1, 1, 0]}, "fractions must be 3 numbers", id="fractions"),
-        pytest.param({"tabel": "x"}, "unknown options", id="unknown"),
+        pytest.param({"tablo": "x"}, "unknown options", id="unknown"),
         pytest.param({"report": "x"}, "unknown options", id="not an option"),
     ],
 )
