@@ -156,7 +156,7 @@ def measure_classification(
 
 
 def calibration_error(probabilities: Floats, labels: Floats, counts: Floats, *, bins: int = 15) -> Floats:
-    """Return the expected calibration error (R,) of one class: |mean probability - share of positives|, bin by bin.
+    """Return the expected calibration error (R,) of one class: mean probability from share of positives, by bin.
 
     Args:
         probabilities: (B,) in [0, 1].
