@@ -79,6 +79,15 @@ ELEMENTS = [
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+DIRECTORY = "1.2.840.10008.1.3.10"
+
+# What has pixels and is no picture of a patient (PS3.4 B.5).
+NO_PICTURES = {
+    "1.2.840.10008.5.1.4.1.1.30": "a parametric map",
+    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation",
+    "1.2.840.10008.5.1.4.1.1.66.7": "a segmentation",
+    "1.2.840.10008.5.1.4.1.1.481.2": "a dose distribution",
+}
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 META_LENGTH_AT, META_START = 140, 144  # the value of (0002,0000), and what it counts from (PS3.10 7.1)
@@ -138,9 +147,9 @@ def _refuse_deflate_bomb(path: Path) -> None:
 
 def _check(dataset: Dataset) -> None:
     if not any(key in dataset for key in PIXELS):
-        if "Rows" in dataset or "SOPClassUID" not in dataset:  # pydicom gives up a data set that ends too early
-            raise RadiographError("the pixel data are missing, the file is truncated")
-        raise RadiographError("not an image object: it has no pixel data")
+        raise RadiographError(_without_pixels(dataset))
+    if (kind := NO_PICTURES.get(str(dataset.get("SOPClassUID")))) is not None:
+        raise RadiographError(f"{kind}, not a radiograph")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise RadiographError("a multi-frame object; one frame must be chosen and exported before")
     if "PhotometricInterpretation" not in dataset:
@@ -148,6 +157,16 @@ def _check(dataset: Dataset) -> None:
     if int(dataset.get("SamplesPerPixel") or 1) != 1 or dataset.PhotometricInterpretation not in MONOCHROME:
         raise RadiographError("a color object, a radiograph is grey (MONOCHROME1 or MONOCHROME2)")
     check_size(int(dataset.Rows), int(dataset.Columns))
+
+
+def _without_pixels(dataset: Dataset) -> str:
+    if dataset.file_meta.get("MediaStorageSOPClassUID") == DIRECTORY:
+        return "a DICOMDIR, an index of other files"
+    if "Rows" in dataset:  # pydicom gives up a data set that ends too early
+        return "the pixel data are missing, the file is truncated"
+    if "SOPClassUID" in dataset:
+        return "not an image object: it has no pixel data"
+    return "no pixel data: not an image object, or the file is truncated"
 
 
 def _decode(dataset: Dataset) -> npt.NDArray[Any]:

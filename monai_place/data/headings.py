@@ -58,11 +58,52 @@ _OTHER = (
     "dose|contrast",
 )
 _TITLE = ("(?:final |radiographic |radiology )?report", "narrative")
+# Spanish, French, German, Portuguese, Italian; Chinese, Japanese, Korean; Arabic; Russian. Some names are English, too
+# ("Indication", "Technique", "Conclusion"): if those alone were known, the findings between them would count as theirs.
+_FINDINGS_ABROAD = (
+    "hallazgos?",
+    "descripci[oó]n",
+    "r[eé]sultats?",
+    "constatations?",
+    "befunde?",
+    "achados?",
+    "an[aá]lise",
+    "reperti|reperto|risultati",
+    "检查所见|影像所见|影像学表现|放射学表现|所见|所見",
+    "소견",
+    "النتائج|الموجودات",
+    "описание|результаты?",
+)
+_IMPRESSION_ABROAD = (
+    "impresi[oó]n(?: diagn[oó]stica| radiol[oó]gica)?",
+    "conclusi[oó]n(?:es)?",
+    "synth[eè]se",
+    "(?:zusammenfassende )?beurteilung|zusammenfassung",
+    "impress[aã]o(?: diagn[oó]stica)?",
+    "conclus[aãoõ]{1,2}(?:es)?",
+    "conclusioni|conclusione",
+    "诊断意见|影像诊断|诊断|印象|结论|診断|印象診断",
+    "결론|판독",
+    "الانطباع|الخلاصة|الاستنتاج",
+    "заключение|выводы?",
+)
+_OTHER_ABROAD = (
+    "indicaci[oó]n(?:es)?|antecedentes|datos cl[ií]nicos|motivo(?: de consulta)?",
+    "t[eé]cnica|comparaci[oó]n",
+    "ant[eé]c[eé]dents|renseignements cliniques|motif|comparaison",
+    "klinik|klinische angaben|fragestellung|indikation|anamnese|technik|vergleich|voraufnahmen?",
+    "indica[cç][aã]o|hist[oó]ria cl[ií]nica|compara[cç][aã]o",
+    "quesito(?: clinico| diagnostico)?|anamnesi|tecnica|confronto",
+    "病史|临床诊断|检查方法|検査方法|臨床情報",
+    "임상정보|검사방법",
+    "السريرية|التقنية|المقارنة",
+    "показания|анамнез|методика",
+)
 _END = ("end of impression",)  # CheXpert Plus: then who signed it, and a "SUMMARY" that is a code
 _NAMES: dict[Section, tuple[str, ...]] = {
-    "findings": _FINDINGS,
-    "impression": _IMPRESSION,
-    "other": _OTHER,
+    "findings": _FINDINGS + _FINDINGS_ABROAD,
+    "impression": _IMPRESSION + _IMPRESSION_ABROAD,
+    "other": _OTHER + _OTHER_ABROAD,
     "title": _TITLE,
     "end": _END,
 }
@@ -70,7 +111,7 @@ _ALL = "|".join(f"(?P<{section}>{'|'.join(names)})" for section, names in _NAMES
 
 # At a line's start: any case before a colon; alone on its line; capitals before a dash or before a capitalized word.
 _AT_LINE_START = re.compile(
-    rf"^ ?(?i:{_ALL})(?: ?(?P<colon>:)| ?$)"
+    rf"^ ?(?i:{_ALL})(?: ?(?P<colon>[:：])| ?$)"  # noqa: RUF001 - the colon of Chinese and Japanese, too
     rf"|^ ?(?P<capitals>[A-Z][A-Z/& -]{{2,40}}?)(?: [-–—] | (?=[A-Z][a-z]))",  # noqa: RUF001 - dashes as typed
     re.MULTILINE,
 )

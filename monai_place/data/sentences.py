@@ -16,18 +16,23 @@ LOOK = 40  # characters looked at before and behind a stop
 
 # A full stop after these never ends a sentence ...
 _NEVER = "dr drs mr mrs ms prof st vs e.g i.e eg ie cf fig figs approx viz incl ca ref refs esp"
+# ... in other languages: nouns are capitalized in German, so what comes next tells nothing ("im re. Oberfeld").
+_NEVER_ABROAD = "li re ej ex bds ggf bzw evtl vgl nr env aprox dra sra"
 # ... and after these it does only before a capitalized word.
 _SELDOM = (
     "cm mm m ml l mg kg g mcg min sec hr hrs wk wks mo mos yr yrs etc al pt pts rt lt ant post inf sup lat med bilat "
     "neg pos temp dept hosp jr sr co inc resp jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu "
     "thur thurs fri sat sun vol pp ed eds max diam ext int abd"
 )
-_NEVER_LAST = frozenset(_NEVER.split())
+_NEVER_LAST = frozenset(f"{_NEVER} {_NEVER_ABROAD}".split())
 _SELDOM_LAST = frozenset(_SELDOM.split())
 _CLOSING = ")]\"'”’»"  # noqa: RUF001 - quotation marks as typed
 _STOP = re.compile(r"[.!?…]+[\"'”’»)\]]*|[。！？।؟۔]+[”’」』）]*")  # noqa: RUF001 - stops of other scripts
 _LEFT_WORD = re.compile(r"[^\s(\[\"'“‘«/,;:]*\Z")  # noqa: RUF001
 _INITIALS = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]\Z")
+# "z. B.", "d. h.", "p. ej.", "u. a.": two short words, each with its stop.
+_SPACED = re.compile(r"[^\W\d_]{1,2}\.")
+_SPACED_BEFORE = re.compile(r"(?:^|\s)[a-zäöüáéíóú]\. ?[^\W\d_]\Z")
 _MARKER = re.compile(r"(?:[-*–—] |[•‣◦·▪] ?|\(?(?P<number>\d{1,2})[.)](?: |(?=[A-Z])))+")  # noqa: RUF001
 _LIST_ITEM = re.compile(r" \(?(?P<number>\d{1,2})\) ?(?=[A-Z])")
 
@@ -130,6 +135,10 @@ def _is_abbreviation(before: str, following: str) -> bool:
         return True
     if lower in _SELDOM_LAST or _INITIALS.match(word):
         return not following[0].isupper()
+    if len(word) == 1 and word.islower() and _SPACED.match(following):
+        return True
+    if len(word) == 1 and _SPACED_BEFORE.search(before):
+        return True
     if len(word) == 1 and word.isupper():
         return _is_initial(before[:-1].rstrip(), following)
     return False

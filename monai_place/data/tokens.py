@@ -121,7 +121,8 @@ class ReportTokenizer:
         if vocab_size < 16:
             raise ValueError(f"vocab_size must be at least 16, got {vocab_size}")
         tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS["unk"]))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+        # Accents and vowel signs stay: without them "ano" is another word than "año", and Hindi is not readable.
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         words = _count_words(tokenizer, texts)
         if not words:

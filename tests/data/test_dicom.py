@@ -11,12 +11,13 @@ import numpy.typing as npt
 import pydicom
 import pytest
 from pydicom import Dataset, FileMetaDataset
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels import apply_modality_lut, apply_voi_lut, get_decoder
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
     generate_uid,
@@ -254,9 +255,9 @@ def test_a_constant_picture_is_zero_in_both_polarities(tmp_path: Path) -> None:
         assert not read(dicom(pixels, PhotometricInterpretation=photometric), tmp_path).any()
 
 
-@pytest.mark.parametrize("syntax", [JPEGLSLossless, RLELossless])
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
 def test_a_compressed_file_equals_the_plain_one(tmp_path: Path, syntax: str) -> None:
-    dataset = dicom(stored_pixels(12))
+    dataset = dicom(stored_pixels(12, shape=(70, 90)))  # JPEG 2000 takes nothing smaller than its levels
     plain = read(dataset, tmp_path)
     dataset.compress(syntax, generate_instance_uid=False)
     assert dataset.file_meta.TransferSyntaxUID == syntax
@@ -301,7 +302,7 @@ def test_a_multi_frame_object_is_refused(tmp_path: Path) -> None:
     pixels = stored_pixels()
     dataset = dicom(pixels, NumberOfFrames=2, PixelData=pixels.tobytes() * 2)
     refused(save(dataset, tmp_path), "multi-frame")
-    refused(SHIPPED / "rtdose_rle.dcm", "multi-frame")
+    refused(SHIPPED / "examples_ybr_color.dcm", "multi-frame")
 
 
 def test_one_frame_that_is_counted_is_read(tmp_path: Path) -> None:
@@ -316,6 +317,31 @@ def test_a_color_object_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["test-SR.dcm", "reportsi.dcm", "rtplan.dcm", "waveform_ecg.dcm"])
 def test_an_object_that_is_no_image_is_refused(name: str) -> None:
     refused(SHIPPED / name, "not an image object")
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "kind"),
+    [
+        pytest.param("1.2.840.10008.5.1.4.1.1.66.4", "a segmentation", id="segmentation"),
+        pytest.param("1.2.840.10008.5.1.4.1.1.66.7", "a segmentation", id="label map"),
+        pytest.param("1.2.840.10008.5.1.4.1.1.481.2", "a dose distribution", id="dose"),
+        pytest.param("1.2.840.10008.5.1.4.1.1.30", "a parametric map", id="parametric map"),
+    ],
+)
+def test_pixels_that_are_no_picture_of_a_patient_are_refused(tmp_path: Path, sop_class: str, kind: str) -> None:
+    refused(save(dicom(stored_pixels(), SOPClassUID=sop_class), tmp_path), f"{kind}, not a radiograph")
+
+
+def test_a_missing_decoder_is_named_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = dicom(stored_pixels())
+    dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+    path = save(dataset, tmp_path)
+    monkeypatch.setattr(type(get_decoder(JPEGLSLossless)), "is_available", property(lambda _: False))
+    refused(path, r"no decoder for its compression is installed; install pylibjpeg\[all\] and pyjpegls")
+
+
+def test_one_pixel_is_a_picture(tmp_path: Path) -> None:
+    assert read(dicom(np.array([[700]], dtype=np.uint16)), tmp_path).tolist() == [[0.0]]
 
 
 def test_truncated_pixel_data_are_refused(tmp_path: Path) -> None:
@@ -357,6 +383,7 @@ def test_nothing_that_identifies_the_patient_reaches_log_or_metadata(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = dicom(stored_pixels(), StudyDate="19990101", AccessionNumber="PLANTED-ACC", WindowCenter=1, WindowWidth=0)
+    dataset.private_block(0x0011, "PLANTED CREATOR", create=True).add_new(0x01, "LO", "PLANTED-PRIVATE")
     with caplog.at_level(logging.DEBUG):
         _, meta = read_radiograph(save(dataset, tmp_path))
     assert "its window is not valid" in caplog.text
