@@ -33,7 +33,7 @@ def load_backbone(
     """
     made_for = f" (weights of arch={metadata.arch!r}, stem={metadata.stem!r})" if metadata else ""
     try:
-        fitted = adapt_vit_state(state, vit)
+        fitted = adapt_vit_state(state, vit, source_grid=_square(metadata))
         if not any(key.startswith("blocks.") for key in vit.state_dict().keys() & fitted.keys()):
             raise WeightsError(
                 f"no block of the encoder is among the weights; their keys begin like {sorted(fitted)[:3]}"
@@ -48,3 +48,11 @@ def load_backbone(
     loaded = len(fitted) - len(report.unexpected)
     print_log(f"PLACEViT: {loaded} tensors loaded{made_for}", logger="current", level=logging.INFO)
     return report
+
+
+def _square(metadata: BackboneMetadata | None) -> tuple[int, int] | None:
+    """Return the grid of patches that the weights were made for, where their file tells it."""
+    if metadata is None:
+        return None
+    side = metadata.image_size // metadata.patch_size
+    return side, side

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +18,10 @@ __all__ = ["BackboneShape", "backbone_file", "read_backbone_weights", "resolve_s
 
 BACKBONE_FILE = "backbone.safetensors"
 HUB_PREFIXES = ("hf-hub:", "hf_hub:")
-# Where the ViT's own keys begin: in a backbone file, in a whole PLACE model, in a detector that was trained with it.
+# Where the ViT's own keys begin, if several places in a file look like one: in a backbone file, in a whole PLACE model,
+# in a detector that was trained with it.
 KNOWN_PREFIXES = ("", "image_encoder.vit.", "vit.", "backbone.vit.", "model.image_encoder.vit.")
+FIRST_BLOCK = re.compile(r"((?:.*?\.)?)blocks\.0\.")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def resolve_shape(arch: str, *, stem: str | None = None, kwargs: Mapping[str, An
     return BackboneShape(shape.arch, shape.image_size, stem or shape.stem, {**shape.kwargs, **(kwargs or {})})
 
 
-def backbone_file(bundle: str) -> Path:
+def backbone_file(bundle: str | os.PathLike[str]) -> Path:
     """Return the backbone file of a bundle, of a run of the bundle, or of a model folder; fetch it from the hub.
 
     Args:
@@ -61,9 +65,14 @@ def backbone_file(bundle: str) -> Path:
     Raises:
         FileNotFoundError: there is no such folder, or it holds no weights yet.
     """
-    if bundle.startswith(HUB_PREFIXES):
-        return _from_hub(bundle)
+    if str(bundle).startswith(HUB_PREFIXES):
+        return _from_hub(str(bundle))
     folder = Path(bundle)
+    if folder.is_file():
+        raise FileNotFoundError(
+            f"bundle {folder.name!r} is a file; expected a bundle, a run or a model folder. One file goes into "
+            "init_cfg=dict(type='Pretrained', checkpoint=...), beside arch"
+        )
     if not folder.is_dir():
         raise FileNotFoundError(f"bundle {folder.name!r} is no folder; expected a bundle, a run or a model folder")
     for place in (folder / "models" / BACKBONE_FILE, folder / BACKBONE_FILE):
@@ -105,15 +114,25 @@ def read_backbone_weights(
     found = prefix if prefix is not None else _find_prefix(state)
     cut = {key[len(found or "") :]: value for key, value in state.items() if key.startswith(found or "")}
     if found is None or not any(key.startswith("blocks.") for key in cut):
-        raise WeightsError(
-            f"{path.name}: no ViT block in it under {KNOWN_PREFIXES if prefix is None else (prefix,)}; "
-            f"its keys begin like {sorted(state)[:3]}"
-        )
+        raise WeightsError(f"{path.name}: {_why_none(state, prefix)}; its keys begin like {sorted(state)[:3]}")
     return cut, metadata
 
 
 def _find_prefix(state: Mapping[str, torch.Tensor]) -> str | None:
-    return next((prefix for prefix in KNOWN_PREFIXES if any(key.startswith(f"{prefix}blocks.") for key in state)), None)
+    """Return what stands before the first block; of several, one that is known."""
+    found = _prefixes(state)
+    return found[0] if len(found) == 1 else next((prefix for prefix in KNOWN_PREFIXES if prefix in found), None)
+
+
+def _prefixes(state: Mapping[str, torch.Tensor]) -> list[str]:
+    return sorted({match[1] for key in state if (match := FIRST_BLOCK.match(key))})
+
+
+def _why_none(state: Mapping[str, torch.Tensor], prefix: str | None) -> str:
+    found = _prefixes(state)
+    if prefix is None and found:
+        return f"blocks in it under {found}, and prefix does not say which are the ViT's"
+    return "no ViT block in it" + ("" if prefix is None else f" under prefix {prefix!r}, only under {found}")
 
 
 def _local_file(checkpoint: str) -> Path:

@@ -113,10 +113,15 @@ def resize_position_embedding(
     side = math.isqrt(max(patches, 0))
     source = source_grid or (side, side)
     if patches < 1 or source[0] * source[1] != patches:
-        raise WeightsError(f"position embedding has {patches} patches, expected a grid of {source[0]} x {source[1]}")
+        told = f"a grid of {source[0]} x {source[1]}" if source_grid else "a square"
+        raise WeightsError(
+            f"position embedding has {patches} patches, expected {told}, to be resampled to {grid[0]} x {grid[1]}; "
+            "weights of another grid load at the image size that they were made for"
+        )
     if source == tuple(grid):
         return position
-    logger.info("position embedding resampled from %d x %d to %d x %d patches", *source, *grid)
+    guessed = "" if source_grid else ", the first taken for a square"
+    logger.info("position embedding resampled from %d x %d to %d x %d patches%s", *source, *grid, guessed)
     resized = resample_abs_pos_embed(
         position.float(), new_size=list(grid), old_size=list(source), num_prefix_tokens=prefix_tokens
     )
@@ -151,7 +156,8 @@ def adapt_vit_state(
     Args:
         state: keys as in timm's VisionTransformer, with either stem.
         vit: a timm VisionTransformer, as `RadiographEncoder.vit`.
-        source_grid: rows and columns of patches that the weights were made for; None takes a square.
+        source_grid: rows and columns of patches that the weights were made for; None takes those of `vit` where the
+            number is the same, and else a square.
 
     Raises:
         WeightsError: the weights cannot be fitted.
@@ -162,9 +168,13 @@ def adapt_vit_state(
             adapted[key] = expand_input_channels(adapted[key], own[key].shape[1])
     if "pos_embed" in adapted and "pos_embed" in own:
         net: Any = vit
-        prefix = 0 if net.no_embed_class else net.num_prefix_tokens
+        prefix, grid = 0 if net.no_embed_class else net.num_prefix_tokens, tuple(net.patch_embed.grid_size)
+        if source_grid is None and adapted["pos_embed"].shape == own["pos_embed"].shape:
+            source_grid = grid
+            if grid[0] != grid[1] and math.isqrt(math.prod(grid)) ** 2 == math.prod(grid):
+                logger.warning("position embedding taken for one of %d x %d patches, not for a square", *grid)
         adapted["pos_embed"] = resize_position_embedding(
-            adapted["pos_embed"], net.patch_embed.grid_size, prefix_tokens=prefix, source_grid=source_grid
+            adapted["pos_embed"], grid, prefix_tokens=prefix, source_grid=source_grid
         )
     return adapted
 

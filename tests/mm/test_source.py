@@ -67,8 +67,32 @@ def test_prefix_is_found_or_given(tmp_path: Path, prefix: str | None) -> None:
 @pytest.mark.parametrize("prefix", [None, "encoder."])
 def test_file_without_a_block_is_refused_with_some_of_its_keys(tmp_path: Path, prefix: str | None) -> None:
     torch.save({"layer1.weight": torch.ones(2)}, tmp_path / "resnet.pth")
-    with pytest.raises(WeightsError, match=r"resnet.pth: no ViT block in it under .*begin like \['layer1.weight'\]"):
+    with pytest.raises(WeightsError, match=r"resnet.pth: no ViT block in it.* begin like \['layer1.weight'\]"):
         read_backbone_weights(str(tmp_path / "resnet.pth"), prefix)
+
+
+def test_prefix_is_what_stands_before_the_first_block(tmp_path: Path) -> None:
+    keys = ["module.backbone.vit.blocks.0.a", "module.backbone.vit.blocks.10.a", "module.head.a"]
+    torch.save({"state_dict": dict.fromkeys(keys, torch.ones(2))}, tmp_path / "a.pth")
+    assert list(read_backbone_weights(str(tmp_path / "a.pth"))[0]) == ["blocks.0.a", "blocks.10.a"]
+
+
+def test_prefix_must_be_given_where_blocks_are_in_several_unknown_places(tmp_path: Path) -> None:
+    state = {"student.blocks.0.a": torch.ones(2), "teacher.blocks.0.a": torch.zeros(2)}
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(
+        WeightsError, match=r"a.pth: blocks in it under \['student.', 'teacher.'\], and prefix does not"
+    ):
+        read_backbone_weights(str(tmp_path / "a.pth"))
+    assert read_backbone_weights(str(tmp_path / "a.pth"), "teacher.")[0]["blocks.0.a"].tolist() == [0, 0]
+    torch.save({**state, "backbone.vit.blocks.0.a": torch.full((2,), 3.0)}, tmp_path / "a.pth")
+    assert read_backbone_weights(str(tmp_path / "a.pth"))[0]["blocks.0.a"].tolist() == [3, 3]
+
+
+def test_one_file_is_no_bundle_and_is_sent_to_init_cfg(tmp_path: Path) -> None:
+    save_tiny_place(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"'backbone.safetensors' is a file; .* goes into init_cfg=dict\("):
+        backbone_file(tmp_path / "backbone.safetensors")
 
 
 def test_damaged_backbone_file_is_an_error_and_not_somebody_elses(tmp_path: Path) -> None:

@@ -145,3 +145,26 @@ def test_weights_with_the_other_stem_do_not_fit():
     state = adapt_vit_state(conv.vit.state_dict(), patch.vit)
     with pytest.raises(WeightsError, match=r"patch_embed\.proj"):
         load_weights(patch.vit, state)
+
+
+def test_weights_of_the_same_grid_stay_as_they_are_though_not_square(caplog):
+    one, other = encoder(image_size=(128, 32)), encoder(seed=1, image_size=(128, 32))  # 8 x 2 patches, not 4 x 4
+    with caplog.at_level(logging.WARNING):
+        load_weights(other.vit, adapt_vit_state(one.vit.state_dict(), other.vit))
+    assert torch.equal(other.vit.pos_embed, one.vit.pos_embed)
+    assert "taken for one of 8 x 2 patches, not for a square" in caplog.text
+
+
+def test_a_square_is_resampled_where_its_grid_is_told_or_guessed(caplog):
+    square, flat, larger = encoder(), encoder(seed=1, image_size=(128, 32)), encoder(seed=1, image_size=96)
+    told = adapt_vit_state(square.vit.state_dict(), flat.vit, source_grid=(4, 4))
+    assert not torch.equal(told["pos_embed"], square.vit.pos_embed)
+    with caplog.at_level(logging.INFO):
+        adapt_vit_state(square.vit.state_dict(), larger.vit)
+    assert "from 4 x 4 to 6 x 6 patches, the first taken for a square" in caplog.text
+
+
+def test_another_grid_that_is_no_square_says_where_its_weights_load():
+    flat, square = encoder(image_size=(96, 32)), encoder()
+    with pytest.raises(WeightsError, match=r"12 patches, expected a square, .* 4 x 4; .* at the image size that they"):
+        adapt_vit_state(flat.vit.state_dict(), square.vit)
