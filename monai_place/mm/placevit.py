@@ -5,7 +5,8 @@ The letters: B images, C channels, H W pixels, p patch side, h w patches, E feat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -57,6 +58,7 @@ class PLACEViT(BaseModule):
             from there, the weights at once.
         stem: `patch` or `conv`; None takes that of `arch`.
         arch_kwargs: passed to timm beside those of `arch`.
+        pretrained: takes nothing but None. MMSegmentation's models hand their own `pretrained` to the backbone.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -89,11 +91,19 @@ class PLACEViT(BaseModule):
         window_size: int = 0,
         global_blocks: Sequence[int] | None = None,
         init_cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-        bundle: str | None = None,
+        bundle: str | os.PathLike[str] | None = None,
         stem: str | None = None,
         arch_kwargs: Mapping[str, Any] | None = None,
+        pretrained: None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        if pretrained is not None:
+            raise ValueError(
+                f"pretrained is {pretrained!r}, expected None: set pretrained=None in the model of the config, and "
+                "give PLACEViT its weights by bundle or init_cfg"
+            )
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f"drop_path_rate is {drop_path_rate}, expected at least 0 and below 1")
         self.metadata: BackboneMetadata | None = None
         state: dict[str, torch.Tensor] | None = None
         if bundle:
@@ -134,13 +144,16 @@ class PLACEViT(BaseModule):
         """Load the weights that `init_cfg` names, strictly; without them, keep those of `bundle` or of timm's start.
 
         Raises:
+            ValueError: `init_cfg` is of another type, or names no checkpoint.
             WeightsError: no block of the checkpoint fits, or a shape differs.
             FileNotFoundError: there is no such checkpoint.
         """
         for entry in [self.init_cfg] if isinstance(self.init_cfg, Mapping) else self.init_cfg or []:
             if entry.get("type") != "Pretrained":
                 raise ValueError(f"init_cfg type is {entry.get('type')!r}, expected 'Pretrained'")
-            state, self.metadata = read_backbone_weights(entry["checkpoint"], entry.get("prefix"))
+            if not entry.get("checkpoint"):
+                raise ValueError("init_cfg has no checkpoint, expected a file, a folder or hf-hub:owner/name")
+            state, self.metadata = read_backbone_weights(str(entry["checkpoint"]), entry.get("prefix"))
             load_backbone(self.vit, state, self.metadata)
         self._is_init = True
 
@@ -223,7 +236,7 @@ class PLACEViT(BaseModule):
                 parameter.requires_grad_(requires_grad=False)
 
 
-def _from_bundle(bundle: str) -> tuple[BackboneShape, dict[str, torch.Tensor], BackboneMetadata]:
+def _from_bundle(bundle: str | os.PathLike[str]) -> tuple[BackboneShape, dict[str, torch.Tensor], BackboneMetadata]:
     file = backbone_file(bundle)
     state, metadata = read_backbone_weights(str(file))
     if metadata is None:
@@ -236,9 +249,7 @@ def _build_vit(
     shape: BackboneShape, img_size: int | Sequence[int] | None, *, in_channels: int, drop_path_rate: float
 ) -> Any:
     # The position embedding gets its final size here, so that a checkpoint of this very backbone loads as it is.
-    size: int | tuple[int, int] = shape.image_size
-    if img_size is not None:
-        size = img_size if isinstance(img_size, int) else (img_size[0], img_size[1])
+    size = shape.image_size if img_size is None else _check_size(img_size)
     options = {**shape.kwargs, "dynamic_img_size": True, "dynamic_img_pad": True}
     if drop_path_rate:
         options["drop_path_rate"] = drop_path_rate
@@ -252,9 +263,16 @@ def _build_vit(
     return encoder.vit
 
 
-def _check_indices(indices: int | Sequence[int], depth: int, name: str) -> tuple[int, ...]:
-    given = (indices,) if isinstance(indices, int) else tuple(indices)
-    if any(not -depth <= index < depth for index in given):
+def _check_size(img_size: int | Sequence[int]) -> tuple[int, int]:
+    sides = tuple(img_size) if isinstance(img_size, Sequence) else (img_size,) * 2
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f"img_size is {img_size!r}, expected (H, W) or the side of a square, in pixels")
+    return sides[0], sides[1]
+
+
+def _check_indices(indices: int | Iterable[int], depth: int, name: str) -> tuple[int, ...]:
+    given = tuple(indices) if isinstance(indices, Iterable) else (indices,)
+    if not all(isinstance(index, int) and -depth <= index < depth for index in given):
         raise ValueError(f"{name} is {given}, expected {-depth} to {depth - 1}: the encoder has {depth} blocks")
     counted = tuple(index % depth for index in given)
     if len(set(counted)) < len(counted):

@@ -6,7 +6,7 @@ import logging
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import timm
 import torch
@@ -14,6 +14,8 @@ from timm.models import adapt_input_conv, load_state_dict
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+from monai_place.networks.config import StemChoice
 
 __all__ = ["ConvolutionalStem", "RadiographEncoder"]
 
@@ -69,8 +71,8 @@ class RadiographEncoder(nn.Module):
         kwargs: passed to timm.
 
     Raises:
-        ValueError: `arch` is not a VisionTransformer of timm, its patches do not tile the image, or the checkpoint file
-            lacks parameters of it.
+        ValueError: `stem` is unknown, `arch` is not a VisionTransformer of timm, its patches do not tile the image, or
+            the checkpoint file lacks parameters of it.
         FileNotFoundError: `weights` looks like a file and is not there.
 
     Example:
@@ -93,6 +95,8 @@ class RadiographEncoder(nn.Module):
         kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if stem not in get_args(StemChoice):
+            raise ValueError(f"stem is {stem!r}, expected one of {get_args(StemChoice)}")
         options: dict[str, Any] = {"img_size": image_size, "in_chans": in_channels, "num_classes": 0, **(kwargs or {})}
         file = _weights_file(weights)
         pretrained = weights is not None and file is None

@@ -10,7 +10,7 @@ import torch
 
 from monai_place.mm import PLACEViT
 from monai_place.networks import RadiographEncoder
-from monai_place.weights import WeightsError, adapt_vit_state
+from monai_place.weights import WeightsError, adapt_vit_state, resize_position_embedding
 from tests.support.models import save_tiny_place, tiny_place
 
 KWARGS = {"embed_dim": 48, "depth": 3, "num_heads": 2}
@@ -134,6 +134,22 @@ def test_checkpoint_of_the_backbone_itself_loads_as_it_is() -> None:
     assert torch.equal(model.eval()(image)[0], other.eval()(image)[0])
 
 
+@pytest.mark.parametrize("size", [(128, 32), (96, 32)])  # 8 x 2 patches, as many as 4 x 4, and 6 x 2
+def test_a_checkpoint_of_an_image_that_is_not_square_loads_back(size: tuple[int, int], tmp_path: Path) -> None:
+    trained = backbone(img_size=size)
+    torch.nn.init.normal_(trained.vit.pos_embed)
+    torch.save({"state_dict": trained.state_dict()}, tmp_path / "epoch_1.pth")
+    model = backbone(img_size=size, init_cfg={"type": "Pretrained", "checkpoint": str(tmp_path / "epoch_1.pth")})
+    model.init_weights()
+    assert torch.equal(model.vit.pos_embed, trained.vit.pos_embed)
+
+
+def test_square_weights_of_a_bundle_are_resampled_to_as_many_patches(run: Path) -> None:
+    square, flat = PLACEViT(bundle=str(run)), PLACEViT(bundle=run, img_size=(128, 32))
+    expected = resize_position_embedding(square.vit.pos_embed, (8, 2), source_grid=(4, 4))
+    assert torch.equal(flat.vit.pos_embed, expected)
+
+
 def test_weights_that_do_not_fit_raise_and_name_their_architecture(run: Path) -> None:
     model = backbone(
         arch_kwargs={**KWARGS, "embed_dim": 64}, init_cfg={"type": "Pretrained", "checkpoint": str(run / "models")}
@@ -207,6 +223,17 @@ def test_same_seed_gives_the_same_maps_and_eval_is_deterministic() -> None:
         pytest.param({"frozen_stages": 4}, "frozen_stages is 4, expected -1 to 3", id="too many frozen"),
         pytest.param({"window_size": -1}, "window_size is -1", id="negative window"),
         pytest.param({"global_blocks": (7,)}, r"global_blocks is \(7,\)", id="no such global block"),
+        pytest.param({"out_indices": "3"}, r"out_indices is \('3',\), expected -3 to 2", id="text for a block"),
+        pytest.param({"out_indices": 1.0}, r"out_indices is \(1.0,\), expected -3 to 2", id="fraction of a block"),
+        pytest.param({"img_size": (64,)}, r"img_size is \(64,\), expected \(H, W\) or the side", id="one side"),
+        pytest.param({"img_size": "64"}, "img_size is '64', expected", id="text for a size"),
+        pytest.param({"img_size": 0}, "img_size is 0, expected", id="no pixel"),
+        pytest.param({"drop_path_rate": 1.5}, "drop_path_rate is 1.5, expected at least 0 and below 1", id="all paths"),
+        pytest.param({"drop_path_rate": -1}, "drop_path_rate is -1, expected at least 0", id="negative drop"),
+        pytest.param({"stem": "Conv"}, r"stem is 'Conv', expected one of \('patch', 'conv'\)", id="no such stem"),
+        pytest.param(
+            {"pretrained": "open-mmlab://resnet50_v1c"}, "expected None: set pretrained=None in the model", id="URL"
+        ),
         pytest.param({"arch": "resnet50"}, "expected a timm VisionTransformer", id="no ViT"),
     ],
 )
@@ -218,6 +245,8 @@ def test_bad_argument_raises(options: dict[str, Any], message: str) -> None:
 def test_other_kinds_of_init_cfg_are_refused() -> None:
     with pytest.raises(ValueError, match="init_cfg type is 'Xavier', expected 'Pretrained'"):
         backbone(init_cfg={"type": "Xavier"}).init_weights()
+    with pytest.raises(ValueError, match="init_cfg has no checkpoint, expected a file"):
+        backbone(init_cfg={"type": "Pretrained"}).init_weights()
 
 
 @pytest.mark.parametrize(

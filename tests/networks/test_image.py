@@ -196,6 +196,11 @@ def test_image_size_that_patches_do_not_tile_is_refused(stem: str) -> None:
         encoder(image_size=40, stem=stem)
 
 
+def test_unknown_stem_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"stem is 'Conv', expected one of \('patch', 'conv'\)"):
+        encoder(stem="Conv")
+
+
 def test_unknown_timm_argument_is_named() -> None:
     with pytest.raises(ValueError, match=r"does not build from .*'widht'"):
         encoder(kwargs={"widht": 3})
