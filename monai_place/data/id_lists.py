@@ -8,6 +8,7 @@ They are not drawn by patient: the splits are, and within the training split no 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections import Counter, defaultdict
@@ -21,7 +22,7 @@ from monai_place.data.datalist import SPLITS, Datalist, read_datalist, write_dat
 from monai_place.data.paths import relative_root
 from monai_place.data.splits import draw_fraction, split_patients
 
-__all__ = ["SplitReport", "fraction_name", "split_datalist", "write_id_lists"]
+__all__ = ["SplitReport", "fraction_name", "read_ids", "split_datalist", "write_id_lists"]
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +146,31 @@ def write_id_lists(
     for name, listed in lists.items():
         write_text_atomic(Path(output) / name, "".join(f"{record_id}\n" for record_id in sorted(listed)))
     return {name: len(listed) for name, listed in lists.items()}
+
+
+def read_ids(path: str | os.PathLike[str]) -> list[str]:
+    """Read ids from a file: a JSON list, or one a line.
+
+    Raises:
+        ValueError: the file is neither, or holds none.
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name}: not UTF-8 text: {error}; save the list as UTF-8") from None
+    found: Any = None
+    if path.suffix == ".json":
+        try:
+            found = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path.name}: not JSON: {error}") from None
+    else:
+        found = [line.strip() for line in text.splitlines() if line.strip()]
+    if not isinstance(found, list) or not found or not all(isinstance(entry, str) for entry in found):
+        raise ValueError(f"{path.name}: expected a list of ids, at least one")
+    return found
 
 
 def fraction_name(share: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from monai_place.data.datalist import load_records, read_datalist
+from monai_place.data.id_lists import read_ids
 from monai_place.data.splits import draw_fraction
 
-__all__ = ["TaskKind", "load_labeled_records", "read_ids", "task_classes"]
+__all__ = ["TaskKind", "load_labeled_records", "task_classes"]
 
 logger = logging.getLogger(__name__)
 
@@ -102,28 +102,6 @@ def load_labeled_records(
         drawn = draw_fraction((record["id"] for record in kept), fraction, seed=seed)
         kept = [record for record in kept if record["id"] in drawn]
     return kept
-
-
-def read_ids(path: str | os.PathLike[str]) -> list[str]:
-    """Read ids from a file: a JSON list, or one a line.
-
-    Raises:
-        ValueError: the file is neither, or holds none.
-        FileNotFoundError: there is no such file.
-    """
-    path = Path(path)
-    text = path.read_text(encoding="utf-8-sig")
-    found: Any = None
-    if path.suffix == ".json":
-        try:
-            found = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path.name}: not JSON: {error}") from None
-    else:
-        found = [line.strip() for line in text.splitlines() if line.strip()]
-    if not isinstance(found, list) or not found or not all(isinstance(entry, str) for entry in found):
-        raise ValueError(f"{path.name}: expected a list of ids, at least one")
-    return found
 
 
 def _label(

@@ -83,8 +83,8 @@ def draw_fraction(ids: Iterable[str], fraction: float, *, seed: int = 0) -> set[
         >>> len(one), len(ten), one < ten
         (2, 20, True)
     """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction must be above 0 and at most 1, got {fraction}")
+    if not isinstance(fraction, int | float | np.floating) or not 0 < fraction <= 1:
+        raise ValueError(f"fraction must be above 0 and at most 1, got {fraction!r}")
     known = sorted(set(ids))
     order = np.random.default_rng(seed).permutation(len(known))
     return {known[index] for index in order[: max(1, round(fraction * len(known)))]}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from monai_place.data.datalist import SPLITS, Datalist
+from monai_place.data.id_lists import read_ids
 from monai_place.data.paths import PathGuard
 from monai_place.data.splits import draw_fraction
 
@@ -48,7 +49,7 @@ class RecordChoice:
     Args:
         split: `training`, `validation` or `test`.
         missing: what to do with records that lack the annotation: raise, or leave them out and log how many.
-        ids: the ids of the records to use, or a text file with one a line. All must be in the split.
+        ids: the ids of the records to use, or a file of them (one a line, or a JSON list). All must be in the split.
         fraction: the share of the annotated records (of `ids`, where given) to use, drawn by id: 0.01 lies inside 0.1.
         seed: of that draw.
 
@@ -184,9 +185,13 @@ def labelled_boxes(
     for place, (box, name) in enumerate(zip(boxes, names, strict=True)):
         if not isinstance(box, Sequence) or len(box) != 4 or not all(isinstance(value, int | float) for value in box):
             raise ValueError(f"record {record['id']!r:.80}: box {place} is {box!r:.60}, expected [x0, y0, x1, y1]")
+        x0, y0, x1, y1 = map(float, box)
+        if not (x0 < x1 and y0 < y1):
+            raise ValueError(
+                f"record {record['id']!r:.80}: box {place} is {box!r:.60}, expected x0 below x1 and y0 below y1"
+            )
         class_name = _box_name(name, classes)
         if class_name in labels:
-            x0, y0, x1, y1 = map(float, box)
             labelled.append((class_name, labels[class_name], (x0, y0, x1, y1)))
     return labelled
 
@@ -230,9 +235,8 @@ def _read_ids(ids: Ids) -> set[str]:
         listed = [str(record_id) for record_id in ids]
         source = "ids"
     else:
-        path = Path(ids)
-        source = path.name
-        listed = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        source = Path(ids).name
+        listed = read_ids(ids)
     if not listed:
         raise ValueError(f"{source}: no id is listed")
     if len(set(listed)) < len(listed):

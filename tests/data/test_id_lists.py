@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from monai_place.data.datalist import SPLITS, read_datalist
-from monai_place.data.id_lists import fraction_name, split_datalist, write_id_lists
+from monai_place.data.id_lists import fraction_name, read_ids, split_datalist, write_id_lists
 from monai_place.mm.datalists import RecordChoice
 
 CLASSES = ["common", "rare"]
@@ -163,3 +163,19 @@ def test_names_tell_shares() -> None:
 def test_lists_alone(path: Path, tmp_path: Path) -> None:
     found = write_id_lists(read_datalist(path), tmp_path / "lists", label_fractions=())
     assert found == {"training.txt": 400, "validation.txt": 0, "test.txt": 0}
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[1]"])
+def test_a_file_that_holds_no_ids_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "ids.json").write_text(text)
+    with pytest.raises(ValueError, match=r"ids\.json: "):
+        read_ids(tmp_path / "ids.json")
+    (tmp_path / "ids.txt").write_text("\n")
+    with pytest.raises(ValueError, match="at least one"):
+        read_ids(tmp_path / "ids.txt")
+
+
+def test_a_list_of_ids_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("s0\ns1\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"ids\.txt: not UTF-8 text: .*; save the list as UTF-8"):
+        read_ids(tmp_path / "ids.txt")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monai_place.data.datalist import Datalist, write_datalist
-from monai_place.data.labeled import load_labeled_records, read_ids, task_classes
+from monai_place.data.labeled import load_labeled_records, task_classes
 
 CLASSES = ["normal", "pneumonia", "COVID-19"]
 
@@ -84,16 +84,6 @@ def test_ids_choose_the_records(datalist: Path, tmp_path: Path, name: str) -> No
     assert list(load(datalist, ids=file)) == ["s0", "s4"]
     assert list(load(datalist, ids=["s4"])) == ["s4"]
     assert len(load(datalist, ids=file, fraction=0.5)) == 1
-
-
-@pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[1]"])
-def test_a_file_that_holds_no_ids_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "ids.json").write_text(text)
-    with pytest.raises(ValueError, match=r"ids\.json: "):
-        read_ids(tmp_path / "ids.json")
-    (tmp_path / "ids.txt").write_text("\n")
-    with pytest.raises(ValueError, match="at least one"):
-        read_ids(tmp_path / "ids.txt")
 
 
 def test_an_id_of_no_labeled_record_is_refused(datalist: Path) -> None:

@@ -85,6 +85,12 @@ def test_ids_that_make_no_sense_are_refused(ids: list[str], message: str) -> Non
         RecordChoice("training", ids=ids).records(datalist(), "d.json", "image")
 
 
+def test_a_file_of_ids_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("a1\na2\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"ids\.txt: not UTF-8 text"):
+        RecordChoice("training", ids=tmp_path / "ids.txt").records(datalist(), "d.json", "image")
+
+
 def test_fractions_are_of_annotated_records_and_nested() -> None:
     def drawn(fraction: float | None, seed: int = 0) -> list[str]:
         return ids_of(RecordChoice("training", "skip", None, fraction, seed).records(datalist(), "d.json", "mask"))
@@ -107,6 +113,9 @@ def test_a_fraction_of_ids_is_drawn_among_them() -> None:
         pytest.param({"split": "test", "missing": "drop"}, "missing must be one of .*, got 'drop'", id="missing"),
         pytest.param(
             {"split": "test", "fraction": 10}, "fraction must be above 0 and at most 1, got 10", id="fraction"
+        ),
+        pytest.param(
+            {"split": "test", "fraction": "0.1"}, "fraction must be above 0 and at most 1, got '0.1'", id="text"
         ),
     ],
 )
@@ -194,6 +203,14 @@ def test_boxes_without_names_have_the_only_label() -> None:
         ),
         pytest.param(
             {"box_classes": [7]}, "a box class is 7, expected a name or an index of the 2 classes", id="index"
+        ),
+        pytest.param(
+            {"boxes": [[30, 10, 10, 30]]},
+            r"record 'r': box 0 is \[30, 10, 10, 30\], expected x0 below x1",
+            id="reversed",
+        ),
+        pytest.param(
+            {"boxes": [[1, 2, 3, 2.0]]}, r"record 'r': box 0 is .*, expected x0 below x1 and y0 below y1", id="flat"
         ),
         pytest.param(
             {"boxes": [[1, 2, 3]]}, r"record 'r': box 0 is \[1, 2, 3\], expected \[x0, y0, x1, y1\]", id="box"
