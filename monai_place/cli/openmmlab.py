@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from monai_place.cli.common import Override, clean_errors, reading_of
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.runner import Runner
 
 __all__ = ["COMMANDS", "read_by", "read_mm_config"]
 
@@ -29,6 +31,11 @@ class Launcher(str, Enum):
     PYTORCH = "pytorch"
     SLURM = "slurm"
     MPI = "mpi"
+
+
+# What is in the environment of a process that a launcher started.
+SET_BY = {Launcher.PYTORCH: "RANK", Launcher.SLURM: "SLURM_PROCID", Launcher.MPI: "OMPI_COMM_WORLD_LOCAL_RANK"}
+START = "for pytorch: torchrun --nproc_per_node=2 --no-python monai-place train-mm CONFIG --launcher pytorch"
 
 
 def print_config_path(
@@ -71,7 +78,6 @@ def train_mm(
     """
     with clean_errors():
         from mmengine.device import get_device
-        from mmengine.runner import Runner
 
         if amp and (device := get_device()) in ("cpu", "mps"):
             raise typer.BadParameter(f"MMEngine has no mixed precision on {device}", param_hint="--amp")
@@ -80,7 +86,7 @@ def train_mm(
         read_by(settings, override)
         if amp:
             settings.optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")
-        Runner.from_cfg(settings).train()
+        _build_runner(settings).train()
 
 
 def evaluate_mm(
@@ -97,20 +103,19 @@ def evaluate_mm(
     The results are in the folder of the run, as JSON.
     """
     with clean_errors():
-        from mmengine.runner import Runner
-
-        if not checkpoint.is_file():
-            raise FileNotFoundError(f"{checkpoint.name!r} does not exist")
+        _check_loads(checkpoint)
         settings = _read_for_run(config, [*(cfg_options or []), *(more or [])], work_dir, launcher)
         settings.load_from, settings.resume = str(checkpoint), False
         read_by(settings, override)
-        Runner.from_cfg(settings).test()
+        _build_runner(settings).test()
 
 
 def _read_for_run(config: str, options: list[str], work_dir: Path | None, launcher: Launcher) -> Config:
     """Read a config and say where the run lies and who started it."""
     import monai_place.mm  # noqa: F401  (the operators, before the config can import a toolbox)
 
+    if launcher in SET_BY and SET_BY[launcher] not in os.environ:
+        raise typer.BadParameter(f"{launcher.value} did not start this process; {START}", param_hint="--launcher")
     settings = read_mm_config(config, options)
     settings.launcher = launcher.value
     if work_dir is not None:
@@ -119,6 +124,45 @@ def _read_for_run(config: str, options: list[str], work_dir: Path | None, launch
         settings.work_dir = str(Path("work_dirs", Path(config).stem if config.endswith(".py") else config))
     os.environ.setdefault("LOCAL_RANK", "0")  # the toolboxes' own tools set it, and so does torchrun
     return settings
+
+
+def _build_runner(settings: Config) -> Runner:
+    """Return MMEngine's Runner of a config.
+
+    Raises:
+        ValueError: the config names a class or an argument that is not there.
+    """
+    from mmengine.runner import Runner
+
+    try:
+        return Runner.from_cfg(settings)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"the config cannot be built: {error.args[0] if error.args else error}") from error
+
+
+def _check_loads(checkpoint: Path) -> None:
+    """Read a checkpoint as MMEngine will, before anything is built.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no checkpoint.
+    """
+    from mmengine.runner import CheckpointLoader
+
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"{checkpoint.name!r} does not exist")
+    try:
+        CheckpointLoader.load_checkpoint(str(checkpoint), map_location="cpu")
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        EOFError,
+        AttributeError,
+    ) as error:
+        raise ValueError(f"{checkpoint.name!r} is no checkpoint that can be read, or a damaged one") from error
 
 
 def read_mm_config(config: str, options: list[str]) -> Config:

@@ -106,6 +106,40 @@ def test_a_checkpoint_that_is_not_there_is_one_line_and_exit_code_1(call: Any, t
     assert (done.code, done.err) == (1, "error: 'iter_9.pth' does not exist\n")
 
 
+def test_a_checkpoint_that_is_none_is_one_line_and_exit_code_1(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "garbage.pth").write_bytes(b"abc" * 100)
+    done = call("test-mm", NAME, tmp_path / "garbage.pth")
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == "error: 'garbage.pth' is no checkpoint that can be read, or a damaged one"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("model.backbonee.bundle=x", "error: the config cannot be built: EncoderDecoder.__init__() got an unexpected"),
+        ("model.backbone.type=Foo", "error: the config cannot be built: Foo is not in the"),
+    ],
+)
+def test_a_setting_that_no_class_takes_is_one_line_and_exit_code_1(
+    call: Any, tmp_path: Path, option: str, message: str
+) -> None:
+    done = call("train-mm", NAME, option, "--work-dir", tmp_path, f"experiment_name={option[:17]}")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith(message)
+
+
+@pytest.mark.parametrize("launcher", ["pytorch", "slurm", "mpi"])
+def test_a_launcher_that_did_not_start_the_process_is_bad_usage(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    done = call("train-mm", NAME, "--launcher", launcher, "--work-dir", tmp_path)
+    assert done.code == 2
+    assert f"{launcher} did not start this process" in done.err
+    assert "torchrun --nproc_per_node=2" in done.err
+
+
 @pytest.mark.parametrize("option", ["train_cfg.max_iters", "=3"])
 def test_an_option_that_sets_nothing_is_bad_usage(call: Any, option: str) -> None:
     done = call("train-mm", NAME, "--cfg-options", option)
