@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from monai.data import CacheDataset
@@ -45,9 +46,10 @@ class StudyDataset(CacheDataset):
         cache_workers: threads that fill the cache.
         progress: show a bar while the cache is filled; None shows it on a terminal only.
         on_error: `raise` stops at a study that cannot be prepared; `skip` takes the next one in the data's order in its
-            place and logs its id. `skip` counts a neighbour twice, so it is for training, not for evaluation.
+            place and logs its id. The item then has the key `skipped` with the ids and reasons, so that they are known
+            in the training's own process. `skip` counts a neighbour twice, so a validation is a little off.
         max_bad: with `skip`, more bad studies than this are an error. Without the cache, each worker process counts
-            for itself.
+            for itself; `SkippedStudiesHandler` counts them together.
 
     Raises:
         ValueError: `on_error` is unknown or `max_bad` negative.
@@ -100,14 +102,23 @@ class StudyDataset(CacheDataset):
         if not -length <= index < length:
             raise IndexError(f"index {index} is outside a dataset of {length} studies")
         index %= length
+        skipped: list[dict[str, str]] = []
         for step in range(length):
             candidate = (index + step) % length
             # A study known as bad is tried again: whether it counts must not depend on what this process saw before.
             try:
-                return self._prepare(epoch, candidate)
+                item = self._prepare(epoch, candidate)
             except Exception as error:
                 self._bad_study(candidate, error)
+                skipped.append({"id": self._name(candidate), "reason": self.bad[candidate]})
+            else:
+                return {**item, "skipped": skipped} if skipped and isinstance(item, dict) else item
         raise StudyError(f"none of the {length} studies could be prepared")
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The studies that this process knows to be bad: reasons by id."""
+        return {self._name(index): reason for index, reason in self.bad.items()}
 
     def _prepare(self, epoch: int, index: int) -> Any:
         if self.cache_num and isinstance(self._cache[index], _Unreadable):
@@ -153,4 +164,6 @@ def _root_cause(error: BaseException) -> str:
     """Return the innermost error: MONAI wraps it in one that only names the transform."""
     while error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, OSError) and error.filename is not None:  # its own text has the whole path
+        return f"{type(error).__name__}: {Path(str(error.filename)).name}: {error.strerror}"
     return f"{type(error).__name__}: {error}"

@@ -24,7 +24,7 @@ def history_rows(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]
 
     A row is of the validation by `"kind": "validation"`, or key by key by `val/` or `val_` in front. `val_loss_ita` is
     the validation's `ita`. Where there are learning rates by group only (`lr/..`), the greatest is the learning rate.
-    What is no number is left out, NaN stays.
+    What is no number is left out, NaN stays; so are the rows of studies that were skipped.
 
     Args:
         history: rows of the log, in order.
@@ -33,7 +33,7 @@ def history_rows(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]
         >>> history_rows([{"kind": "validation", "epoch": 1, "val_loss": 3.0, "pcma_gap": 1.5, "cce": None}])
         [{'epoch': 1.0, 'val/loss': 3.0, 'val/pcma_gap': 1.5}]
     """
-    return [_plain(row) for row in history]
+    return [_plain(row) for row in history if row.get("kind") != "skipped"]
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, float]:

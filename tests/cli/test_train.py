@@ -256,6 +256,38 @@ def test_a_damaged_image_can_be_left_out(spoiled: Path, call: Any, tmp_path: Pat
     assert call("pretrain", spoiled, *words).code == 0
 
 
+@pytest.mark.parametrize("workers", [0, 1], ids=["cached", "in a worker, without a cache"])
+def test_a_run_names_the_studies_that_it_left_out(
+    workers: int, spoiled: Path, call: Any, tmp_path: Path, tiny_settings: Any
+) -> None:
+    bad = [load_records(spoiled, split)[0] for split in ("training", "validation")]
+    Path(bad[1]["image"]).write_bytes(b"no picture")
+    # 21 studies in three batches: none is dropped with a last, smaller one.
+    settings = [*tiny_settings, "--set", "batch_size=7", "--set", "on_error=skip", "--set", f"num_workers={workers}"]
+    if workers:
+        settings += ["--set", "train#dataset#cache=false", "--set", "validate#dataset#cache=false"]
+    done = call("pretrain", spoiled, "--out", tmp_path / "run", *settings)
+    assert done.code == 0, done.err
+    rows = [row for row in read_history(tmp_path / "run" / "history.jsonl") if row["kind"] == "skipped"]
+    assert {(row["split"], row["id"]) for row in rows} == {("training", bad[0]["id"]), ("validation", bad[1]["id"])}
+    assert len(rows) == 2
+    assert all(row["reason"].endswith("not a DICOM, NIfTI, PNG or JPEG file by its content") for row in rows)
+    assert f"1 studies of training were left out: ['{bad[0]['id']}']" in done.err
+    assert f"1 studies of validation were left out: ['{bad[1]['id']}']" in done.err
+    assert str(tmp_path) not in json.dumps(rows)
+
+
+def test_more_bad_studies_than_allowed_stop_a_run_by_their_ids(
+    spoiled: Path, call: Any, tmp_path: Path, tiny_settings: Any
+) -> None:
+    done = call(
+        "pretrain", spoiled, "--out", tmp_path / "run", *tiny_settings, "--set", "on_error=skip", "--set", "max_bad=0"
+    )
+    assert done.code == 1
+    assert "1 studies could not be prepared, max_bad is 0" in done.err
+    assert load_records(spoiled, "training")[0]["id"] in done.err
+
+
 def test_a_field_that_the_model_does_not_have_is_one_line(datalist: Path, call: Any, tmp_path: Path) -> None:
     done = call("pretrain", datalist, "--out", tmp_path / "run", "--set", 'model_overrides={"quries": 3}')
     assert done.code == 1

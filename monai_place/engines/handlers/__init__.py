@@ -13,6 +13,7 @@ from monai_place.engines.handlers.loss_metric import StudyLossMetric
 from monai_place.engines.handlers.model_folder import BestModelFolderHandler
 from monai_place.engines.handlers.preemption import EXIT_RESUMABLE, PreemptionHandler
 from monai_place.engines.handlers.progress import TrainingProgressHandler
+from monai_place.engines.handlers.skipped import SkippedStudiesHandler
 
 __all__ = [
     "EXIT_RESUMABLE",
@@ -24,6 +25,7 @@ __all__ = [
     "GradientPolicyHandler",
     "HandlerGroup",
     "PreemptionHandler",
+    "SkippedStudiesHandler",
     "StudyLossMetric",
     "TrainingCurvesHandler",
     "TrainingHistoryHandler",

@@ -56,6 +56,14 @@ class TrainingHistoryHandler:
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._trained)
             engine.add_event_handler(Events.COMPLETED, self._close)
 
+    def note(self, row: Mapping[str, Any]) -> None:
+        """Write a line of another kind, as of a study that was left out.
+
+        Args:
+            row: plain values; its `kind` is neither `train` nor `validation`.
+        """
+        self._write(row)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the file; what is before it is on the disk."""
         if self._file is not None:
