@@ -123,6 +123,7 @@ def _load_place(path: Path, *, drawn: bool, seed: int, kinds: Sequence[str] | No
     else:
         whole = load_place(folder)
         model, preprocess = whole.model, whole.preprocess
+        whole.reading.warn_if_other_than(whole.metadata.get("reading"))  # these take no reader of a team's own
     name = f"{RANDOM} {seed}" if drawn else path.resolve().name
     fields = image_fields(model.config)
     network = PLACEFeatureEncoder(model, kinds or get_args(FeatureKind))

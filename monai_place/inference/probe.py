@@ -49,7 +49,8 @@ def probe_features(
     model, device = loaded.model, loaded.model.log_temperature.device
     captured: list[torch.Tensor] = []
     hook = model.image_projection.register_forward_pre_hook(lambda _, arguments: captured.append(arguments[0].cpu()))
-    queue = ImageQueue([record["image"] for record in records], loaded.preprocess, batch_size=batch_size)
+    pictures = [record["image"] for record in records]
+    queue = ImageQueue(pictures, loaded.preprocess, reading=loaded.reading, batch_size=batch_size)
     kept: list[int] = []
     try:
         for places, image in queue:

@@ -16,6 +16,7 @@ from monai_place.data.radiograph import RadiographError
 from monai_place.inference import load
 from monai_place.inference.bundle import evaluate_bundle
 from monai_place.inference.collect import collect_studies
+from monai_place.inference.encoders import load_encoder
 from monai_place.inference.images import prepare_image
 from monai_place.inference.loading import load_place
 from monai_place.preprocess import PreprocessSpec
@@ -106,7 +107,11 @@ def test_a_model_that_was_trained_on_other_pictures_says_so(
         load(tmp_path / "model", reading=reading)
         assert not caplog.records
         load(tmp_path / "model")
-    assert "trained on pictures by northside.reading.ThreeFrameReader and northside.steps.Coll" in caplog.text
+    said = "trained on pictures by northside.reading.ThreeFrameReader and northside.steps.Coll"
+    assert said in caplog.text
+    caplog.clear()
+    load_encoder(tmp_path / "model")
+    assert said in caplog.text
 
 
 def test_a_file_that_the_reader_cannot_read_is_listed(folder: Path, reading: ImageReading, tmp_path: Path) -> None:
