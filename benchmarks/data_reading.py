@@ -39,7 +39,7 @@ WORDS = (
 Read = Callable[[Path], Any]
 
 
-def make_originals(folder: Path, count: int) -> list[Path]:
+def make_originals(folder: Path, count: int, noise: float) -> list[Path]:
     """Write as many different full-size radiographs."""
     from PIL import Image
 
@@ -50,7 +50,7 @@ def make_originals(folder: Path, count: int) -> list[Path]:
         random = np.random.default_rng(index)
         small = Image.fromarray(255 * render_study(0, index, size=768).image)
         pixels = np.asarray(small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
-        noisy = pixels + random.standard_normal(pixels.shape, dtype=np.float32) * NOISE
+        noisy = pixels + random.standard_normal(pixels.shape, dtype=np.float32) * noise
         paths.append(folder / f"{index}.jpg")
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(paths[-1], quality=95)
     return paths
@@ -149,7 +149,7 @@ def measure_reading(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from monai_place.data.convert import convert_datalist
 
     torch.set_num_threads(1)
-    originals = make_originals(folder, args.files)
+    originals = make_originals(folder, args.files, args.noise)
     datalist = make_datalist(folder, originals)
     files = {"original": originals}
     for name in ("png", "jpeg"):
@@ -231,7 +231,7 @@ def measure_conversion(args: argparse.Namespace, folder: Path) -> dict[str, Any]
     """Time the conversion of the same files by one process and by two, in turn, the processes' start included."""
     from monai_place.data.convert import convert_datalist
 
-    originals = make_originals(folder, args.files)
+    originals = make_originals(folder, args.files, args.noise)
     copies = []
     for index in range(args.convert_files):
         copies.append(folder / f"copy{index}.jpg")
@@ -326,6 +326,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=MEASURES)
     parser.add_argument("--files", type=int, default=8, help="different full-size files")
+    parser.add_argument("--noise", type=float, default=NOISE, help="of the pictures, of 255 levels: sizes the files")
     parser.add_argument("--convert-files", type=int, default=64, help="files of the conversion")
     parser.add_argument("--records", type=int, default=400_000, help="of the archive")
     parser.add_argument("--warmup", type=int, default=1)

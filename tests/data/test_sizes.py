@@ -84,7 +84,7 @@ def test_a_dicom_file_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyP
         pytest.param(b"no picture", "a.png: not a DICOM, NIfTI, PNG or JPEG file", id="text"),
         pytest.param(b"\xff\xd8\xff\xe0 no head", "a.png: the JPEG file is damaged", id="damaged JPEG"),
         pytest.param(b"\x89PNG\r\n\x1a\n\0\0", "a.png: the PNG file is", id="damaged PNG"),
-        pytest.param(b"\0" * 128 + b"DICM" + b"\7" * 40, "a.png: no pixel data: not an image object, or the file is truncated", id="damaged DICOM"),
+        pytest.param(b"\0" * 128 + b"DICM" + b"\7" * 40, "a.png: no pixel data: not an image", id="damaged DICOM"),
     ],
 )
 def test_a_file_of_no_use_is_named(content: bytes | None, message: str, tmp_path: Path) -> None:
