@@ -117,8 +117,8 @@ def draw_curves(found: dict[str, dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-def draw_predictions(data: Path, bundle: Path, work: Path, licenses: list[str], path: Path) -> int:
-    """Draw truth (orange) and prediction (blue) over test images; return how many there are."""
+def draw_predictions(data: Path, bundle: Path, work: Path, licenses: list[str], path: Path, *, plain: bool) -> int:
+    """Draw truth (orange) and prediction (blue) over test images or plain ground; return how many images there are."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -135,7 +135,8 @@ def draw_predictions(data: Path, bundle: Path, work: Path, licenses: list[str], 
         model = trained(name, bundle, work)
         for row, record in enumerate(records):
             axis = axes[row][column]
-            axis.imshow(read_radiograph(record["image"])[0], cmap="gray", vmin=0, vmax=1)
+            pixels = read_radiograph(record["image"])[0]
+            axis.imshow(np.full_like(pixels, 0.94) if plain else pixels, cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
             axis.set_title(TITLES[name.split("_")[1]])
             draw_regions(axis, model, record)
@@ -193,6 +194,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder of the trainings")
     parser.add_argument("--iters", type=int, default=1000)
     parser.add_argument("--licenses", nargs="*", default=["CC BY-SA"])
+    parser.add_argument("--outlines", action="store_true", help="draw no radiograph below, to show without a license")
     arguments = parser.parse_args()
     data, bundle, work = (path.resolve() for path in (arguments.data, arguments.bundle, arguments.work))
     work.mkdir(parents=True, exist_ok=True)
@@ -202,7 +204,9 @@ def main() -> None:
         )
         found = dict(zip(CONFIGS, results, strict=True))
     draw_curves(found, work / "curves.png")
-    pictures = draw_predictions(data, bundle, work, arguments.licenses, work / "predictions.png")
+    pictures = draw_predictions(
+        data, bundle, work, arguments.licenses, work / "predictions.png", plain=arguments.outlines
+    )
     print(json.dumps({"pictures": pictures, "configs": found}, indent=2))
 
 
