@@ -179,9 +179,9 @@ def _read_rows(source: Path, part: str, policy: LabelPolicy, views: Sequence[str
             "patient_id": found["patient"],
             "study_id": f"{found['patient']}_{found['study']}",
             "view": row.get("AP/PA") or ("Frontal" if frontal else "Lateral"),
-            "label": policy.label(row, table.name),
+            "label": policy.label(row, f"{table.name}: row {len(rows) + 1}"),
         }
-        task = exclusive_task(row, table.name) if frontal else None
+        task = exclusive_task(row, f"{table.name}: row {len(rows) + 1}") if frontal else None
         rows.append(_Row(None if reason else record, found["patient"], task))
     return rows
 

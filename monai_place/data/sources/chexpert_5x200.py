@@ -29,13 +29,18 @@ def exclusive_task(row: Mapping[str, str], where: str) -> str | None:
     Raises:
         ValueError: a cell is no label.
     """
-    return _task(tuple([row[name] for name in CHEXPERT_CLASSES]), where)
+    try:
+        return _task(tuple([row[name] for name in CHEXPERT_CLASSES]))
+    except ValueError:
+        for name in CHEXPERT_CLASSES:
+            label_value(row, name, where)  # the same error, which says where
+        raise
 
 
 @lru_cache(maxsize=1 << 16)  # a quarter of a million rows have a few thousand different labels
-def _task(cells: tuple[str, ...], where: str) -> str | None:
+def _task(cells: tuple[str, ...]) -> str | None:
     row = dict(zip(CHEXPERT_CLASSES, cells, strict=True))
-    values = [label_value(row, name, where) or 0 for name in CHEXPERT_CLASSES]  # a blank is no finding
+    values = [label_value(row, name, "") or 0 for name in CHEXPERT_CLASSES]  # a blank is no finding
     (task,) = single_classes([[None if value == -1 else value for value in values]], CHEXPERT_CLASSES)
     return task if task in COMPETITION_CLASSES else None
 

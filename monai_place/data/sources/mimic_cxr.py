@@ -70,6 +70,7 @@ EXPECTED = {
     "patients": 65_379,
 }
 EXPECTED_LABELS = 227_827
+WITHOUT_LABELS = "images of studies without a row of labels"
 
 Record = dict[str, Any]
 
@@ -81,6 +82,7 @@ class _Studies:
     policy: LabelPolicy
     labels: dict[str, list[int | None]]
     tasks: dict[str, str]
+    labelled: bool = False
     rows: int = 0
 
 
@@ -177,11 +179,13 @@ def _read_labels(source: Path, labels: str, policy: LabelPolicy, *, drawing: boo
     studies = _Studies(policy, {}, {})
     if labels == "none":
         return studies
+    studies.labelled = True
     table = find_file(source, f"{PREFIX}{labels}.csv", what=f"the table of {labels} labels")
     for row in read_table(table, ("subject_id", "study_id", *CHEXPERT_CLASSES)):
         studies.rows += 1
-        studies.labels[row["study_id"]] = policy.label(row, table.name)
-        if drawing and (task := exclusive_task(row, table.name)):
+        where = f"{table.name}: row {studies.rows}"
+        studies.labels[row["study_id"]] = policy.label(row, where)
+        if drawing and (task := exclusive_task(row, where)):
             studies.tasks[row["study_id"]] = task
     return studies
 
@@ -190,12 +194,23 @@ def _excluded_patients(source: Path, exclude: str) -> set[str]:
     if exclude.endswith(".json"):
         return patients_of(source / exclude)
     images = {row["dicom_id"] for row in read_table(source / exclude, ("dicom_id",))}
-    return {f"p{row['subject_id']}" for row in _read_metadata(source) if row["dicom_id"] in images}
+    found = {f"p{row['subject_id']}" for row in _read_metadata(source) if row["dicom_id"] in images}
+    if not found:
+        raise ValueError(f"{Path(exclude).name}: no dicom_id of it is in the metadata, so that nobody can be excluded")
+    return found
 
 
 def _read_metadata(source: Path) -> Iterator[dict[str, str]]:
     table = find_file(source, f"{PREFIX}metadata.csv", what="the metadata table")
     return read_table(table, ("dicom_id", "subject_id", "study_id", "ViewPosition"))
+
+
+def _number(row: dict[str, str], column: str, number: int) -> int:
+    if not row[column].isdecimal():
+        raise ValueError(
+            f"{PREFIX}metadata.csv: row {number}: {column} is {row[column]!r:.40}, expected digits alone, as published"
+        )
+    return int(row[column])
 
 
 def _read_records(
@@ -210,13 +225,17 @@ def _read_records(
     rows = 0
     for row in _read_metadata(source):
         rows += 1
-        known_studies.add(int(row["study_id"]))
-        patients.add(int(row["subject_id"]))
+        known_studies.add(_number(row, "study_id", rows))
+        patients.add(_number(row, "subject_id", rows))
         split = split_of.pop(row["dicom_id"], None)  # a second row of an image finds none
         if reason := _reason(row, split, views, groups):
             report.leave_out(row["dicom_id"], reason)
         else:
             splits[split or ""].append(_record(row, studies))
+            if studies.labelled and row["study_id"] not in studies.labels:
+                report.notes[WITHOUT_LABELS] += 1
+    for image in split_of:  # those that no row of the metadata has taken out
+        report.leave_out(image, "row of the split without metadata")
     found = {
         "rows of metadata": rows,
         "rows of split": rows_of_split,
@@ -224,7 +243,7 @@ def _read_records(
         "patients": len(patients),
     }
     expected = dict(EXPECTED)
-    if studies.rows:
+    if studies.labelled:
         expected["rows of labels"], found["rows of labels"] = EXPECTED_LABELS, studies.rows
     refuse_other_counts("mimic-cxr", expected, found, check=check)
     every = [record for split in SPLITS for record in splits[split]]
@@ -265,7 +284,7 @@ def _record(row: dict[str, str], studies: _Studies) -> Record:
         "view": sys.intern(row["ViewPosition"]) or None,
         "language": "en",
     }
-    if studies.rows:
+    if studies.labelled:
         record["label"] = studies.labels.get(study) or studies.policy.unknown()
     return record
 

@@ -267,3 +267,9 @@ def test_an_unknown_choice_is_an_error_that_lists_the_known(
 ) -> None:
     with pytest.raises(ValueError, match=f"{named} must be one of"):
         prepare(source, tmp_path, **options)
+
+
+def test_a_cell_that_is_no_label_is_an_error_that_names_the_row(tmp_path: Path) -> None:
+    write_table(tmp_path / "train.csv", [row("train", 1), row("train", 2, Edema="yes")])
+    with pytest.raises(ValueError, match=r"train\.csv: row 2: column 'Edema' holds 'yes', expected 1, 0, -1"):
+        prepare(tmp_path, tmp_path / "out")

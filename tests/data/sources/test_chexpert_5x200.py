@@ -62,3 +62,9 @@ def test_too_few_images_are_an_error_that_names_the_task() -> None:
 def test_a_seed_that_is_not_committed_is_refused() -> None:
     with pytest.raises(ValueError, match=r"samplings must be among the seeds \[0, 1, 2, 3, 4\], got 9"):
         draw_5x200([], 9)
+
+
+def test_a_cell_that_is_no_label_is_named_with_its_place_each_time() -> None:
+    for place in ("train.csv: row 7", "train.csv: row 9"):
+        with pytest.raises(ValueError, match=f"^{place}: column 'Edema' holds '2'"):
+            exclusive_task(NOTHING | {"Edema": "2"}, place)

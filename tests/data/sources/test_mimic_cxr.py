@@ -276,3 +276,58 @@ def test_options_and_the_page_can_be_asked_for() -> None:
     info = SOURCES["mimic-cxr"]
     assert {"views", "reports", "exclude", "labels", "uncertain", "blank"} <= set(info.options())
     assert "mimic-cxr-reports.zip" in info.describe()
+
+
+def plain_tree(root: Path) -> Path:
+    root.mkdir()
+    write_tables(root, IMAGES[:4], {"50000001": {}, "50000002": {}}, zipped=False)
+    write_files(root, IMAGES[:4])
+    return root
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("a2,10000001,", "a2,10000001.0,", r"row 2: subject_id is '10000001\.0', expected digits"),
+        (",50000002,", ",,", r"row 3: study_id is '', expected digits"),
+    ],
+)
+def test_an_id_that_is_no_number_is_an_error_that_names_row_and_column(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    table = plain_tree(tmp_path / "mimic") / "mimic-cxr-2.0.0-metadata.csv"
+    table.write_text(table.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=rf"mimic-cxr-2\.0\.0-metadata\.csv: {message}"):
+        prepare(table.parent, tmp_path / "out")
+
+
+def test_an_excluded_list_that_excludes_nobody_is_an_error(source: Path, tmp_path: Path) -> None:
+    (source / "list.csv").write_text("dicom_id\nanother\n")
+    with pytest.raises(ValueError, match=r"list\.csv: no dicom_id of it is in the metadata"):
+        prepare(source, tmp_path / "out", exclude="list.csv")
+
+
+def test_a_table_of_labels_that_is_cut_off_is_counted(tmp_path: Path) -> None:
+    root = plain_tree(tmp_path / "mimic")
+    table = root / "mimic-cxr-2.0.0-chexpert.csv"
+    table.write_text(table.read_text().splitlines()[0])
+    report = prepare(root, tmp_path / "out")
+    assert report.notes["images of studies without a row of labels"] == 3
+    assert {tuple(record["label"]) for record in records_of(report).values()} == {(None,) * 14}
+    with pytest.raises(ValueError, match="rows of labels: expected 227827, found 0"):
+        prepare(root, tmp_path / "counts", check_counts=True)
+
+
+def test_a_row_of_the_split_without_metadata_is_counted(tmp_path: Path) -> None:
+    root = plain_tree(tmp_path / "mimic")
+    with (root / "mimic-cxr-2.0.0-split.csv").open("a") as table:
+        table.write("z9,59999999,19999999,test\r\n")
+    report = prepare(root, tmp_path / "out")
+    assert ("z9", "row of the split without metadata") in report.entries
+
+
+def test_a_cell_that_is_no_label_is_an_error_that_names_the_row(tmp_path: Path) -> None:
+    root = plain_tree(tmp_path / "mimic")
+    write_tables(root, IMAGES[:4], {"50000001": {}, "50000002": {"Edema": "2"}}, zipped=False)
+    with pytest.raises(ValueError, match=r"chexpert\.csv: row 2: column 'Edema' holds '2'"):
+        prepare(root, tmp_path / "out")
