@@ -33,6 +33,7 @@ Reference:
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -115,10 +116,12 @@ def read_ms_cxr(
     rows = _coco_rows(path) if path.suffix == ".json" else read_table(path, COLUMNS)
     phrases = _phrases(rows, path.name, report)
     refuse_other_counts("ms-cxr", {"phrases": PHRASES}, {"phrases": len(phrases)}, check=check_counts)
-    phrases = [phrase for phrase in phrases if not phrase.split or phrase.split in splits]
     groups: defaultdict[str, list[_Phrase]] = defaultdict(list)
     for phrase in phrases:
-        groups[phrase.path["name"]].append(phrase)
+        if not phrase.split or phrase.split in splits or set(splits) == set(SPLITS_OF_ITS_OWN):
+            groups[phrase.path["name"]].append(phrase)
+        else:
+            report.leave_out(phrase.path["name"], f"phrase of split {phrase.split!r} not asked for")
     draft = SourceDraft(
         name="ms-cxr",
         version=next(iter(re.findall(r"v(\d\.\d\.\d)", path.name)), ""),
@@ -171,8 +174,8 @@ def _phrases(rows: Iterator[Row], where: str, report: PrepareReport) -> list[_Ph
             report.leave_out(path["name"], "box without a phrase")
             continue
         try:
-            x, y, width, height = (float(row[name]) for name in "xywh")
-            size = round(float(row["image_height"])), round(float(row["image_width"]))
+            x, y, width, height = (_finite(row[name]) for name in "xywh")
+            size = round(_finite(row["image_height"])), round(_finite(row["image_width"]))
         except ValueError:
             raise ValueError(f"{where}: row {number}: x, y, w, h, image_width, image_height must be numbers") from None
         if min(width, height, *size) <= 0:
@@ -186,6 +189,12 @@ def _phrases(rows: Iterator[Row], where: str, report: PrepareReport) -> list[_Ph
         else:
             phrases[key].boxes.append(box)
     return list(phrases.values())
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError("not a number of pixels")
+    return value
 
 
 def _add(draft: SourceDraft, name: str, phrases: Sequence[_Phrase], prefix: str) -> None:

@@ -148,7 +148,26 @@ def test_a_record_can_be_an_image_with_all_its_phrases(source: Path, tmp_path: P
 
 
 def test_its_own_splits_can_be_chosen(source: Path, tmp_path: Path) -> None:
-    assert records_of(prepare(source, tmp_path / "out", splits=["val", "train"])).keys() == {"a1_1", "b1_1"}
+    report = prepare(source, tmp_path / "out", splits=["val", "train"])
+    assert records_of(report).keys() == {"a1_1", "b1_1"}
+    assert report.left_out["phrase of split 'test' not asked for"] == 2  # a1's and d1's
+
+
+def test_a_phrase_of_a_split_of_another_name_stays_where_all_are_asked_for(source: Path, tmp_path: Path) -> None:
+    write_csv(source / "MS_CXR_Local_Alignment_v1.1.0.csv", [row("a1", "Edema", "edema", (1, 1, 5, 5), "validate")])
+    assert records_of(prepare(source, tmp_path / "out"))["a1_1"]["ms_cxr_split"] == "validate"
+    with pytest.raises(
+        ValueError, match=r"no usable record; left out: {\"phrase of split 'validate' not asked for\": 1}"
+    ):
+        prepare(source, tmp_path / "none", splits="val")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf"])
+def test_a_box_that_is_not_finite_is_an_error_that_names_the_row(text: str, source: Path, tmp_path: Path) -> None:
+    for column in ("x", "image_width"):
+        write_csv(source / "MS_CXR_Local_Alignment_v1.1.0.csv", [ROWS[0], ROWS[3] | {column: text}])
+        with pytest.raises(ValueError, match=r"row 2: x, y, w, h, image_width, image_height must be numbers"):
+            prepare(source, tmp_path / "out")
 
 
 def test_the_coco_file_says_the_same_as_the_table(source: Path, tmp_path: Path) -> None:
