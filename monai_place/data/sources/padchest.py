@@ -16,7 +16,8 @@ the numbered folders that are there are taken; rows of the others are counted.
   image without report stays.
 - `label`: the column `Labels`, of the study. Classes are all labels that `minimum` (50) of the images have at least, in
   the order of the alphabet, without `unchanged` and those of `exclude_labels`; or give `classes`. An image whose
-  `Labels` are blank or cannot be read has unknown labels. `label_method` says who labelled: Physician or RNN_model.
+  `Labels` are blank, cannot be read or are `unchanged` alone (which says nothing of what is seen) has unknown labels.
+  `label_method` says who labelled: Physician or RNN_model.
 - Splits: `split=patients`: 70/10/20 by patient and `seed`, spread over being labelled by physicians. `split=physician`:
   all images labelled by physicians are the test, as published zero-shot tests have it; of the other patients whole
   ones with at least `validation_size` (5,000) images are the validation. There is no split of the publisher.
@@ -100,13 +101,13 @@ def read_padchest(
     seen: set[str] = set()
     for row in read_table(table, COLUMNS):
         rows += 1
-        labels = parse_labels(row["Labels"])
+        labels = _known_labels(row["Labels"])
         if reason := _reason(row, labels, views, exclude_labels, folders, seen):
             report.leave_out(row["ImageID"], reason)
             continue
         seen.add(row["ImageID"])
         if labels is None:
-            report.notes["images whose labels are blank or cannot be read"] += 1
+            report.notes["images whose labels are blank, cannot be read or say `unchanged` alone"] += 1
         entries.append((_record(row), labels))
     expected = rows if rows in ROWS else ROWS[0]
     refuse_other_counts("padchest", {"rows": expected}, {"rows": rows}, check=check_counts)
@@ -148,6 +149,12 @@ def parse_labels(text: str) -> Labels | None:
     return tuple(dict.fromkeys(name.strip().lower() for name in names if name.strip()))
 
 
+def _known_labels(text: str) -> Labels | None:
+    """Return the labels of a cell; None where they say nothing of what is seen, as `['unchanged']` does."""
+    labels = parse_labels(text)
+    return None if labels is None or NO_FINDING.issuperset(labels) else labels
+
+
 def _folders(source: Path) -> set[str] | None:
     """Return the numbered folders of images that are there; None where images lie in one folder."""
     found = {path.name for place in (source, source / "images") for path in place.glob("[0-9]*") if path.is_dir()}
@@ -184,7 +191,7 @@ def _record(row: dict[str, str]) -> Record:
         "id": row["ImageID"],
         "image": f"{_number(row['ImageDir'])}/{row['ImageID']}",
         "patient_id": row["PatientID"],
-        "study_id": row["StudyID"],
+        "study_id": None if row["StudyID"].lower() in BLANK else row["StudyID"],
         "view": row["Projection"] or None,
         "language": "es",
         "label_method": row["MethodLabel"],

@@ -96,7 +96,7 @@ def test_the_datalist_is_sound_and_every_row_is_kept_or_counted(source: Path, tm
         "duplicate row": 1,
     }
     assert sum(report.splits.values()) + 8 == len(ROWS)
-    assert report.notes["images whose labels are blank or cannot be read"] == 2
+    assert report.notes["images whose labels are blank, cannot be read or say `unchanged` alone"] == 2
 
 
 def test_a_record_keeps_its_spanish_report_and_its_language(source: Path, tmp_path: Path) -> None:
@@ -202,3 +202,18 @@ def test_other_counts_are_an_error_that_names_expected_and_found(source: Path, t
         FileNotFoundError, match=r"the images are not in the source folder: expected '0/0012_a\.png' or"
     ):
         prepare(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ["['unchanged']", "[]", "['', 'unchanged']"])
+def test_labels_that_say_nothing_of_what_is_seen_are_unknown(text: str, source: Path, tmp_path: Path) -> None:
+    write_table(source, [ROWS[0], ROWS[3] | {"Labels": text}])
+    report = prepare(source, tmp_path / "out", minimum=1)
+    assert records_of(report)["0013_d.png"]["label"] == [None, None]
+    assert report.notes["images whose labels are blank, cannot be read or say `unchanged` alone"] == 1
+
+
+def test_images_without_a_study_share_none(source: Path, tmp_path: Path) -> None:
+    write_table(source, [ROWS[0] | {"StudyID": ""}, ROWS[3] | {"StudyID": "nan"}])
+    report = prepare(source, tmp_path / "out", minimum=1)
+    assert {record["study_id"] for record in records_of(report).values()} == {None}
+    assert verify_datalist(report.datalist) == []
