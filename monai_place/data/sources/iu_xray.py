@@ -135,7 +135,8 @@ def _read_reports(source: Path, report: PrepareReport) -> list[IndianaReport]:
     if folder is None:
         raise FileNotFoundError(f"the reports are not in the source folder: expected *.xml in one of {list(FOLDERS)}")
     found: dict[str, IndianaReport] = {}
-    for path in sorted(folder.glob("*.xml"), key=lambda path: (len(path.stem), path.stem)):
+    paths = [path for path in folder.glob("*.xml") if not path.name.startswith(".")]  # ._1.xml: what a Mac leaves
+    for path in sorted(paths, key=lambda path: (len(path.stem), path.stem)):
         try:
             indiana = read_indiana_report(path)
         except ValueError as error:
@@ -254,4 +255,7 @@ def _split_as_r2gen(
             splits[split_of[record["study_id"]]].append(record)
         else:
             report.leave_out(record["id"], "not in the split of R2Gen")
+    kept = {record["study_id"] for split in splits.values() for record in split}
+    if missing := sum(map(len, names.values())) - len(kept):
+        report.notes["reports of R2Gen's split without an image to use here"] += missing
     return splits

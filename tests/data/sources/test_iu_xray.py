@@ -163,13 +163,14 @@ def test_the_split_of_r2gen_is_taken_by_the_number_of_the_report(source: Path, t
     entry = "CXR{0}_IM-0001".format
     content = {
         key: [{"id": entry(number), "image_path": [f"{entry(number)}/0.png"], "report": "..."} for number in numbers]
-        for key, numbers in {"train": (1, 2, 3), "val": (4,), "test": (5, 12)}.items()
+        for key, numbers in {"train": (1, 2, 3), "val": (4, 9999), "test": (5, 12)}.items()
     }
     (source / "annotation.json").write_text(json.dumps(content))
     report = prepare(source, tmp_path / "out", split="r2gen")
     assert report.splits == {"training": 6, "validation": 2, "test": 4}
     assert {record["study_id"] for record in records_of(report, "test").values()} == {"CXR5", "CXR12"}
     assert report.left_out["not in the split of R2Gen"] == 15
+    assert report.notes["reports of R2Gen's split without an image to use here"] == 1
     with pytest.raises(
         ValueError, match="reports: expected 3955, found 17; images of the reports: expected 7470, found 29"
     ):
@@ -197,3 +198,9 @@ def test_missing_reports_and_images_and_unknown_choices_are_named(source: Path, 
         FileNotFoundError, match=r"the reports are not in .*expected \*\.xml in one of \['ecgen-radiology'"
     ):
         prepare(source, tmp_path / "out")
+
+
+def test_what_a_mac_leaves_beside_a_report_is_no_report(source: Path, tmp_path: Path) -> None:
+    before = prepare(source, tmp_path / "before")
+    (source / "ecgen-radiology" / "._1.xml").write_bytes(b"\x00\x05\x16\x07Mac OS X")
+    assert prepare(source, tmp_path / "out").left_out == before.left_out
