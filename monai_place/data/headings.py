@@ -56,6 +56,7 @@ _OTHER = (
     "(?:type of )?(?:exam|examination|study)(?: type)?",
     "examinations|exams",
     "dose|contrast",
+    "accession(?: (?:number|no\\.?|#))?",  # CheXpert Plus: with a note on anonymization, below the last section
 )
 _TITLE = ("(?:final |radiographic |radiology )?report", "narrative")
 # Spanish, French, German, Portuguese, Italian; Chinese, Japanese, Korean; Arabic; Russian. Some names are English, too

@@ -110,6 +110,7 @@ def read_chexpert_plus(
     table = find_file(source, TABLE, what="the table of reports")
     for row in read_table(table, COLUMNS):
         counts["rows"] += 1
+        check_choice(f"{table.name}: row {counts['rows']}: split", row["split"], ("train", "valid"))
         counts["rows of split valid"] += row["split"] == "valid"
         record = _record(row, views, reports, report)
         if record is not None and record["id"] in seen:
@@ -117,7 +118,9 @@ def read_chexpert_plus(
         elif record is not None:
             seen.add(record["id"])
             if labels != "none":
-                record["label"] = label_of.get(record["image"]) or policy.unknown()
+                record["label"] = label_of.get(record["id"]) or policy.unknown()
+                if record["id"] not in label_of:
+                    report.notes["images without labels"] += 1
             parts["valid" if row["split"] == "valid" else "train"].append(record)
     refuse_other_counts("chexpert-plus", EXPECTED, counts, check=check_counts)
     _place(source, images, [*parts["train"], *parts["valid"]])
@@ -140,7 +143,7 @@ def read_chexpert_plus(
 
 
 def _read_labels(source: Path, labels: str, policy: LabelPolicy) -> dict[str, list[int | None]]:
-    """Return the label of each image by its path without suffix; the file has a JSON object a line."""
+    """Return the label of each image by its id; the file has a JSON object a line."""
     if labels == "none":
         return {}
     name = f"{labels}_fixed.json"
@@ -163,7 +166,10 @@ def _read_labels(source: Path, labels: str, policy: LabelPolicy) -> dict[str, li
                     f"{path.name}: line {number} is no JSON object with path_to_image and the 14 classes: "
                     f"{type(error).__name__}"
                 ) from None
-            found[image.rsplit(".", 1)[0]] = policy.label(cells, path.name)
+            if match := PATH.search(image):
+                found["_".join(match.group("patient", "study", "name"))] = policy.label(
+                    cells, f"{path.name}: line {number}"
+                )
     return found
 
 

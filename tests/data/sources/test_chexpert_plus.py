@@ -183,3 +183,39 @@ def test_other_counts_are_an_error_that_names_expected_and_found(source: Path, t
     expected = rf"rows: expected 223462, found {len(ROWS)}; rows of split valid: expected 234, found 2"
     with pytest.raises(ValueError, match=expected):
         prepare(source, tmp_path / "out", check_counts=True)
+
+
+def write_rows(root: Path, rows: list[dict[str, str]]) -> None:
+    with (root / "df_chexpert_plus_240401.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_row_of_another_split_is_an_error_and_does_not_train(source: Path, tmp_path: Path) -> None:
+    write_rows(source, [row(1), row(5, split="train") | {"split": "test"}])
+    with pytest.raises(ValueError, match=r"240401\.csv: row 2: split must be one of \['train', 'valid'\], got 'test'"):
+        prepare(source, tmp_path / "out")
+
+
+def test_labels_are_found_whatever_stands_before_their_path(source: Path, tmp_path: Path) -> None:
+    before = prepare(source, tmp_path / "before")
+    path = source / "chexbert_labels" / "impression_fixed.json"
+    path.write_text(path.read_text().replace('"train/', '"CheXpert-v1.0/train/'))
+    report = prepare(source, tmp_path / "out")
+    assert records_of(report) == records_of(before)
+    assert report.notes == before.notes
+    assert report.notes["images without labels"] == 15
+
+
+def test_an_accession_number_and_the_note_below_it_are_no_findings(source: Path, tmp_path: Path) -> None:
+    tail = "\n \nACCESSION NUMBER:\nABC123\nThis report has been anonymized. All dates are offset.\n"
+    none = {"section_findings": "", "section_impression": ""}
+    rows = [
+        row(1, report="NARRATIVE:\nCHEST 1 VIEW: 1/2/2001" + tail, **none),
+        row(2, report="NARRATIVE:\nFINDINGS: Clear." + tail, **none),
+    ]
+    write_rows(source, rows)
+    report = prepare(source, tmp_path / "out", validation_size=0)
+    assert [record["sections"] for record in records_of(report).values()] == [{"findings": "Clear."}]
+    assert report.left_out["report has neither findings nor impression"] == 1
