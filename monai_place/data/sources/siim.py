@@ -27,7 +27,8 @@ Expected counts: 10,675 images in `train-rle.csv`; 12,047 in `stage_2_train.csv`
 | `balance` | false | true: as many negatives as positives in training, drawn at seed 42 |
 
 `split=rows` is what MGCA published: `train_test_split(random_state=0)` over the ROWS of the table, 70/15/15, so an
-image with several rows comes into several splits, and in each has the mask of that split's rows only. Such an image is
+image with several rows comes into several splits, and in each has the mask of that split's rows only. Rows that are not
+taken (twice, blank) are drawn with the others, since the draw depends on how many there are. Such an image is
 a record in each, its id followed by `#` and the split; the note "images in several splits" counts them, and `verify`
 names each by a fault of `patient_id`, as it should: numbers from this split can be put beside published tables, and
 mean little else.
@@ -117,10 +118,11 @@ def read_siim(
     check_choice("split", split, SPLIT_CHOICES)
     balance = mode == "mgca" if balance is None else balance
     path = find_file(source, *TABLES, what="the table of run lengths")
-    rows = _read_rows(path, report, check=check_counts)
+    table = _read_table(path)
+    rows = _choose_rows(table, path, report, check=check_counts)
     files = _find_dicoms(source, report)
     _report_files(rows, files, report)
-    masks_of = _split_rows(rows) if split == "rows" else _split_images(rows, files, seed)
+    masks_of = _split_rows(table, set(rows)) if split == "rows" else _split_images(rows, files, seed)
     for name in SPLITS:
         masks_of[name] = {image: runs for image, runs in masks_of[name].items() if image in files.paths}
     if not any(masks_of.values()):
@@ -139,14 +141,21 @@ def read_siim(
     return draft
 
 
-def _read_rows(path: Path, report: PrepareReport, *, check: bool) -> list[Row]:
+def _read_table(path: Path) -> list[Row]:
+    """Return the rows as they stand; run lengths are "" where there are none."""
+    rows = []
+    for number, row in enumerate(read_table(path, ("ImageId", "EncodedPixels")), 1):
+        if not row["ImageId"]:
+            raise ValueError(f"{path.name}: row {number}: ImageId is empty")
+        rows.append((row["ImageId"], " ".join(row["EncodedPixels"].split())))
+    return rows
+
+
+def _choose_rows(table: list[Row], path: Path, report: PrepareReport, *, check: bool) -> list[Row]:
     """Return the rows in the order of the table; each once, and none without a value."""
     seen: dict[Row, None] = {}
     blank: list[str] = []
-    for number, row in enumerate(read_table(path, ("ImageId", "EncodedPixels")), 1):
-        image, runs = row["ImageId"], " ".join(row["EncodedPixels"].split())
-        if not image:
-            raise ValueError(f"{path.name}: row {number}: ImageId is empty")
+    for image, runs in table:
         if not runs:
             blank.append(image)
         elif (image, runs) in seen:
@@ -206,9 +215,13 @@ def _split_images(rows: list[Row], files: _Files, seed: int) -> dict[str, Masks]
     }
 
 
-def _split_rows(rows: list[Row]) -> dict[str, Masks]:
-    """Split the rows as MGCA does; an image may come into several splits."""
-    return {name: _join(drawn) for name, drawn in draw_three_splits(rows, SHARE_NOT_TRAINED).items()}
+def _split_rows(table: list[Row], chosen: set[Row]) -> dict[str, Masks]:
+    """Split the rows as MGCA does; an image may come into several splits.
+
+    What is not taken is drawn all the same: without it every other row would come elsewhere.
+    """
+    splits = draw_three_splits(table, SHARE_NOT_TRAINED)
+    return {name: _join([row for row in dict.fromkeys(drawn) if row in chosen]) for name, drawn in splits.items()}
 
 
 def _join(rows: list[Row]) -> Masks:

@@ -234,3 +234,16 @@ def test_a_source_without_table_or_images_is_refused(source: Path, tmp_path: Pat
 def test_an_unknown_choice_is_refused(source: Path, tmp_path: Path, option: str, value: str) -> None:
     with pytest.raises(ValueError, match=rf"{option} must be one of .*, got '{value}'"):
         prepare(source, tmp_path / "out", **{option: value})
+
+
+def test_rows_that_are_not_taken_are_drawn_all_the_same(source: Path) -> None:
+    extra = [rows()[0], rows()[9], (IDS[1], ""), (ILL[0], "-1")]  # twice, twice, without a value, contradicting
+    (source / "train-rle.csv").write_text(table(extra + rows()))
+    table_of = [*extra, *rows()]
+    training, others = train_test_split(table_of, test_size=0.3, random_state=0)
+    test, validation = train_test_split(others, test_size=0.5, random_state=0)
+    draft = read_siim(source, mode="mgca", balance=False, check_counts=False, report=PrepareReport())
+    for name, drawn in (("training", training), ("validation", validation), ("test", test)):
+        expected = [image for image, runs in drawn if runs not in ("", "-1") or (runs == "-1" and image not in ILL)]
+        found = [record["id"].partition("#")[0] for record in draft.splits[name]]
+        assert found == list(dict.fromkeys(expected))
