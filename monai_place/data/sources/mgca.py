@@ -48,7 +48,10 @@ def draw_two_splits(items: Sequence[Item], rest: float) -> tuple[list[Item], lis
     """
     from sklearn.model_selection import train_test_split
 
-    training, others = train_test_split(list(items), test_size=rest, random_state=SEED)
+    try:
+        training, others = train_test_split(list(items), test_size=rest, random_state=SEED)
+    except ValueError as error:
+        raise ValueError(f"too few images or rows of a table to split: {len(items)} ({error})") from None
     return training, others
 
 
