@@ -20,7 +20,8 @@ images.
   here. `study_id`: with the follow-up number. `view`: PA or AP. Ages and sexes are not taken.
 - Splits: the official test list; `validation` (0.1) of the other patients, drawn at `seed`, validate. No patient is on
   two sides.
-- Left out: images without a file, in none of the lists, or with a second row; names of a list without a row.
+- Left out: images without a file, in none of the lists, or with a second row; names of a list, and boxes, without a
+  row. Boxes without area are not taken; a box that is there twice counts once.
 
 There is no mode to choose: the published preparations that we know of use the official list as well.
 
@@ -60,6 +61,8 @@ FOLDERS = ("images", *(f"images_{n:03}/images" for n in range(1, 13)), *(f"image
 EXPECTED = {"images": 112120, "patients": 30805, f"names of {TRAIN_VAL}": 86524, f"names of {TEST}": 25596}
 EXPECTED_BOXES = {"boxes": 984, "images with boxes": 880}
 
+_Drawn = tuple[str, tuple[float, float, float, float]]  # finding, box
+
 
 def read_nih_cxr14(
     source: Path, *, validation: float = 0.1, seed: int = 0, check_counts: bool = True, report: PrepareReport
@@ -98,7 +101,7 @@ def read_nih_cxr14(
         for index, record in enumerate(records):
             name = record["id"]
             records[index] = _record(rows[name], paths.get(name, f"images/{name}"), f"{table.name}: {name}")
-            if name in boxes:
+            if boxes.get(name):
                 records[index]["boxes"] = [list(box) for _, box in boxes[name]]
                 records[index]["box_classes"] = [finding for finding, _ in boxes[name]]
                 draft.frames[name] = BOX_FRAME
@@ -120,14 +123,17 @@ def _read_rows(table: Path, report: PrepareReport) -> dict[str, Row]:
 def _read_list(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path.name} is not in the source folder: it is the official split")
-    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name}: not UTF-8 text at byte {error.start}") from None
     return list(dict.fromkeys(line for line in lines if line))
 
 
 def _read_boxes(
     source: Path, rows: Mapping[str, Row], report: PrepareReport, *, check: bool
-) -> dict[str, list[tuple[str, list[float]]]]:
-    boxes: defaultdict[str, list[tuple[str, list[float]]]] = defaultdict(list)
+) -> dict[str, list[_Drawn]]:
+    boxes: defaultdict[str, list[_Drawn]] = defaultdict(list)
     try:
         path = find_file(source, BOXES, what="the table of boxes")
     except FileNotFoundError:
@@ -141,13 +147,33 @@ def _read_boxes(
             raise ValueError(f"{path.name}: row {number}: a box is four numbers") from None
         if name not in CLASSES:
             raise ValueError(f"{path.name}: row {number}: unknown finding {name!r:.40}; known: {CLASSES}")
-        boxes[row["Image Index"]].append((name, [x, y, x + width, y + height]))
-        labels = rows[row["Image Index"]]["Finding Labels"] if row["Image Index"] in rows else name
-        if name not in labels.split("|"):
-            report.notes["boxes of a finding that is not among the labels of their image"] += 1
+        boxes[row["Image Index"]].append((name, (x, y, x + width, y + height)))
     counts = {"boxes": sum(map(len, boxes.values())), "images with boxes": len(boxes)}
     compare_counts("nih-cxr14", EXPECTED_BOXES, counts, check=check)
-    return dict(boxes)
+    return _choose_boxes(boxes, rows, report)
+
+
+def _choose_boxes(
+    boxes: Mapping[str, list[_Drawn]], rows: Mapping[str, Row], report: PrepareReport
+) -> dict[str, list[_Drawn]]:
+    """Return the boxes of images that are known, each once, and none without area."""
+    chosen: dict[str, list[_Drawn]] = {}
+    for image, listed in boxes.items():
+        if image not in rows:
+            report.leave_out(image, "box of an image without a row")
+            continue
+        once = list(dict.fromkeys(listed))
+        chosen[image] = [drawn for drawn in once if drawn[1][0] < drawn[1][2] and drawn[1][1] < drawn[1][3]]
+        labels = rows[image]["Finding Labels"].split("|")
+        notes = {
+            "boxes listed twice, taken once": len(listed) - len(once),
+            "boxes without area, not taken": len(once) - len(chosen[image]),
+            "boxes of a finding that is not among the labels of their image": sum(
+                name not in labels for name, _ in chosen[image]
+            ),
+        }
+        report.notes.update({note: count for note, count in notes.items() if count})
+    return chosen
 
 
 def _split(
@@ -160,7 +186,7 @@ def _split(
         for name in names:
             if name not in rows:
                 report.leave_out(name, "name of a list without a row")
-    for name in rows.keys() - set(lists[TRAIN_VAL]) - set(lists[TEST]):
+    for name in sorted(rows.keys() - set(lists[TRAIN_VAL]) - set(lists[TEST])):
         report.leave_out(name, "image in none of the lists")
     known = {side: [name for name in names if name in rows] for side, names in lists.items()}
     patients = {side: Counter(rows[name]["Patient ID"] for name in names) for side, names in known.items()}

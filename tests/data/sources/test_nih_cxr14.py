@@ -193,3 +193,35 @@ def test_a_missing_table_or_list_and_a_wrong_share_are_named(source: Path) -> No
     (source / "Data_Entry_2017.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"expected 'Data_Entry_2017_v2020\.csv' or 'Data_Entry_2017\.csv'"):
         prepare(source)
+
+
+def test_boxes_of_unknown_images_twice_or_without_area_are_said(source: Path) -> None:
+    extra = [
+        BOXES[1],  # twice
+        "00099998_000.png,Mass,1,2,3,4,,,",  # an image without a row
+        "00000004_000.png,Infiltrate,10,20,0,30,,,",
+        "00000006_000.png,Mass,10,20,nan,30,,,",  # the only one of its image, which is no negative
+    ]
+    (source / "BBox_List_2017.csv").write_text("\n".join([*BOXES, *extra]))
+    report = prepare(source)
+    assert report.left_out["box of an image without a row"] == 1
+    assert ("00099998_000.png", "box of an image without a row") in report.entries
+    assert report.notes["boxes listed twice, taken once"] == 1
+    assert report.notes["boxes without area, not taken"] == 2
+    records = records_by_id(report.datalist)
+    assert records["00000004_000.png"]["boxes"] == [[14.07, 34.19, 19.49, 39.14], [0, 0, 32, 64]]
+    assert "boxes" not in records["00000006_000.png"]
+
+
+def test_a_list_that_is_no_utf_8_is_named(source: Path) -> None:
+    (source / "test_list.txt").write_bytes(b"\xff\xfe0\x00")
+    with pytest.raises(ValueError, match=r"test_list\.txt: not UTF-8 text at byte 0"):
+        prepare(source)
+
+
+def test_what_is_in_none_of_the_lists_is_left_out_in_the_same_order_everywhere(source: Path) -> None:
+    (source / "test_list.txt").write_text("00000006_000.png\n")
+    (source / "train_val_list.txt").write_text("00000001_000.png\n00000002_000.png\n")
+    names = [name for name, reason in prepare(source).entries if reason == "image in none of the lists"]
+    assert len(names) == 6
+    assert names == sorted(names)
