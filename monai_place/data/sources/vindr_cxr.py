@@ -31,7 +31,8 @@ Several readers. Of the 17 radiologists three have read each training image; the
   (`monai_place.data.sources.readers` has the rule). `fuse=none` keeps every reader's box as it was drawn. Boxes of the
   test set are kept as they are. An image without any has `boxes: []`. Readers may agree on a finding while their boxes
   do not overlap enough: the label is 1 and there is no box, which is counted.
-- Boxes without area, and those of no finding, are dropped; rows that say the same twice count once.
+- Boxes without area, and those of no finding, are dropped; rows that say the same twice count once, and of a reader
+  with two rows of labels for an image the first is taken.
 - The set tells no patients: records have no `patient_id`, and splits are by image.
 
 Splits: PhysioNet's test set; of its training images, `validation` (0.1) validate. Kaggle's training images 70/10/20.
@@ -169,7 +170,7 @@ def _read_physionet(
     rows = 0
     for part in ("train", "test"):
         path = find_file(source, *_places(f"image_labels_{part}.csv"), what=f"the table of labels of {part}")
-        found, images, number = _read_labels(path)
+        found, images, number = _read_labels(path, report)
         classes, rows = (found, number) if part == "train" else (classes, rows)
         if set(found) != set(classes):
             raise ValueError(
@@ -188,7 +189,7 @@ def _places(name: str) -> tuple[str, str]:
     return f"annotations/{name}", name
 
 
-def _read_labels(path: Path) -> tuple[list[str], dict[str, _Image], int]:
+def _read_labels(path: Path, report: PrepareReport) -> tuple[list[str], dict[str, _Image], int]:
     """Return the findings that have a column, the images, and the number of rows."""
     images: defaultdict[str, _Image] = defaultdict(_Image)
     findings: list[str] = []
@@ -199,7 +200,9 @@ def _read_labels(path: Path) -> tuple[list[str], dict[str, _Image], int]:
         if wrong := [key for key, cell in cells.items() if cell not in ("0", "1", "0.0", "1.0")]:
             raise ValueError(f"{path.name}: row {number}: {wrong[0]!r} is {cells[wrong[0]]!r:.20}, expected 0 or 1")
         image, reader = images[row["image_id"]], row.get("rad_id", CONSENSUS)
-        if reader not in image.readers:  # a second row of a reader would count twice
+        if reader in image.readers:  # would count twice
+            report.leave_out(row["image_id"], "second row of a reader")
+        else:
             image.readers.add(reader)
             image.votes.update(key for key in findings if float(cells[key]))
     return findings, dict(images), number
@@ -217,7 +220,9 @@ def _read_boxes(path: Path, images: Mapping[str, _Image], classes: Sequence[str]
 
 
 def _read_kaggle(source: Path, report: PrepareReport, *, check: bool) -> dict[str, _Image]:
-    path = find_file(source, "train.csv", what="neither image_labels_train.csv of PhysioNet nor train.csv of Kaggle")
+    # PhysioNet's are not there, and named for the message.
+    names = (*_places("image_labels_train.csv"), "train.csv")
+    path = find_file(source, *names, what="the table, PhysioNet's or Kaggle's,")
     images: defaultdict[str, _Image] = defaultdict(_Image)
     seen: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     number = 0
@@ -243,7 +248,10 @@ def _box(row: Mapping[str, str], where: str, classes: Sequence[str], report: Pre
     """Return the box of a row, or None where it has none."""
     finding = RENAMED.get(row["class_name"], row["class_name"])
     cells = [row[corner] for corner in CORNERS]
-    if finding == NO_FINDING or not any(cells):
+    if finding == NO_FINDING:
+        return None
+    if not any(cells):
+        report.notes["rows of a finding without a box"] += 1
         return None
     if finding not in classes:
         raise ValueError(f"{where}: unknown finding {finding!r:.60}; known: {list(classes)}")
@@ -267,9 +275,8 @@ def _record(
         boxes = [(drawn.finding, drawn.box) for drawn in image.boxes]
     agreed = {finding for finding, votes in image.votes.items() if votes >= readers}
     drawn = {entry.finding for entry in image.boxes}
-    report.notes["agreed findings whose boxes do not overlap enough"] += len(
-        (agreed & drawn) - {finding for finding, _ in boxes}
-    )
+    if apart := len((agreed & drawn) - {finding for finding, _ in boxes}):
+        report.notes["agreed findings whose boxes do not overlap enough"] += apart
     return {
         "id": name,
         "image": path,

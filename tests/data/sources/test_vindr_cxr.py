@@ -207,5 +207,26 @@ def test_a_wrong_option_or_a_missing_table_is_named(source: Path) -> None:
     with pytest.raises(FileNotFoundError, match="the table of boxes of test"):
         prepare(source)
     (source / "annotations" / "image_labels_train.csv").unlink()
-    with pytest.raises(FileNotFoundError, match=r"neither image_labels_train\.csv of PhysioNet nor train\.csv"):
+    with pytest.raises(FileNotFoundError, match=r"or 'image_labels_train\.csv' or 'train\.csv'"):
         prepare(source)
+
+
+def test_a_second_row_of_a_reader_is_left_out_with_its_reason(source: Path) -> None:
+    table = source / "annotations" / "image_labels_train.csv"
+    table.write_text(table.read_text() + "\na3,R1,1,0,0,0,0\na3,R2,1,0,0,0,0")  # the first say that nothing is there
+    report = prepare(source)
+    assert report.left_out["second row of a reader"] == 2
+    assert [name for name, reason in report.entries if reason == "second row of a reader"] == ["a3", "a3"]
+    assert records_by_id(report.datalist)["a3"]["label"] == [0, 0, 0, 0]
+
+
+def test_a_finding_without_a_box_is_counted(kaggle: Path) -> None:
+    assert "rows of a finding without a box" not in prepare(kaggle).notes
+    table = kaggle / "train.csv"
+    table.write_text(table.read_text() + "\na3,Cardiomegaly,3,R1,,,,")
+    assert prepare(kaggle).notes["rows of a finding without a box"] == 1
+
+
+def test_nothing_is_said_of_readers_who_agree(source: Path) -> None:
+    assert prepare(source, fuse="none").notes["agreed findings whose boxes do not overlap enough"] == 0
+    assert "agreed findings whose boxes do not overlap enough" not in prepare(source, fuse="none").notes
