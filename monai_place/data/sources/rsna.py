@@ -63,6 +63,7 @@ LABELS = "stage_2_train_labels.csv"
 DETAILS = "stage_2_detailed_class_info.csv"
 NIH_NAMES = "pneumonia-challenge-dataset-mappings_2018.json"
 BOX_COLUMNS = ("x", "y", "width", "height")
+DETAILED_CLASSES = ["Normal", "Lung Opacity", "No Lung Opacity / Not Normal"]
 CLASS = "Pneumonia"
 EXPECTED = {"rows": 30227, "images": 26684, "images with pneumonia": 6012, "boxes": 9555}
 SHARE_NOT_TRAINED = {"detection": 0.4, "classification": 0.3}
@@ -100,7 +101,7 @@ def read_rsna(
     ids_of = _split(images, split, patients)
     if patients and split != "patients":
         _count_leaks(ids_of, patients, report)
-    findings = _read_findings(source)
+    findings = _read_findings(source, images, report)
     draft = SourceDraft(
         name="rsna",
         version="stage 2",
@@ -138,7 +139,7 @@ def _read_labels(path: Path, report: PrepareReport, *, check: bool) -> dict[str,
             raise ValueError(f"{where}: patientId is empty")
         if row["Target"] not in ("0", "1"):
             raise ValueError(f"{where}: Target is {row['Target']!r:.20}, expected 0 or 1")
-        target = int(row["Target"])
+        target, known = int(row["Target"]), row["patientId"] in images
         image = images.setdefault(row["patientId"], _Image(target))
         if image.target != target:
             raise ValueError(f"{where}: the image has Target {target} here and {image.target} in a row before")
@@ -148,6 +149,8 @@ def _read_labels(path: Path, report: PrepareReport, *, check: bool) -> dict[str,
                 report.notes["boxes listed twice, taken once"] += 1
             else:
                 image.boxes.append(box)
+        elif known:
+            report.notes["rows without a box listed twice, taken once"] += 1
     found = {
         "rows": rows,
         "images": len(images),
@@ -171,11 +174,24 @@ def _box(row: Mapping[str, str], where: str) -> Box | None:
     return x, y, x + width, y + height
 
 
-def _read_findings(source: Path) -> dict[str, str]:
+def _read_findings(source: Path, images: Mapping[str, _Image], report: PrepareReport) -> dict[str, str]:
+    """Return the detailed class of each image; the first where two rows differ."""
     if not any((source / name).is_file() for name in (DETAILS, f"{DETAILS}.gz")):
         return {}
     path = find_file(source, DETAILS, what="the table of detailed classes")
-    return {row["patientId"]: row["class"] for row in read_table(path, ("patientId", "class")) if row["class"]}
+    findings: dict[str, str] = {}
+    for number, row in enumerate(read_table(path, ("patientId", "class")), 1):
+        if not row["class"]:
+            continue
+        if row["class"] not in DETAILED_CLASSES:
+            raise ValueError(f"{path.name}: row {number}: class is {row['class']!r:.40}, known: {DETAILED_CLASSES}")
+        if row["patientId"] not in images:
+            report.leave_out(row["patientId"], "detailed class of an image without a row")
+        elif findings.setdefault(row["patientId"], row["class"]) != row["class"]:
+            report.notes["images of two detailed classes, the first taken"] += 1
+    if lacking := len(images) - len(findings):
+        report.notes["images without a detailed class"] += lacking
+    return findings
 
 
 def _read_nih_patients(path: Path) -> dict[str, str]:

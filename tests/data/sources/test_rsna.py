@@ -205,3 +205,23 @@ def test_the_split_by_patients_needs_the_list_of_names_whole(source: Path, tmp_p
 def test_an_unknown_split_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"split must be one of \['detection', 'classification', 'patients'\]"):
         prepare(source, tmp_path / "out", split="segmentation")
+
+
+def test_rows_that_say_nothing_new_or_of_nothing_known_are_said(source: Path, tmp_path: Path) -> None:
+    (source / "stage_2_train_labels.csv").write_text(table(extra=[f"{IDS[0]},,,,,0"]))
+    details = [f"{IDS[0]},Normal", f"{IDS[0]},No Lung Opacity / Not Normal", f"{IDS[1]},", "unknown,Normal"]
+    (source / "stage_2_detailed_class_info.csv").write_text("\n".join(["patientId,class", *details]))
+    report = prepare(source, tmp_path / "out")
+    assert report.notes["rows without a box listed twice, taken once"] == 1
+    assert report.left_out == {"detailed class of an image without a row": 1}
+    assert report.notes["images of two detailed classes, the first taken"] == 1
+    assert report.notes["images without a detailed class"] == 19
+    records = records_by_id(report.datalist)
+    assert records[IDS[0]]["finding"] == "Normal"
+    assert "finding" not in records[IDS[1]]
+
+
+def test_an_unknown_detailed_class_is_named(source: Path, tmp_path: Path) -> None:
+    (source / "stage_2_detailed_class_info.csv").write_text(f"patientId,class\n{IDS[0]},Nromal")
+    with pytest.raises(ValueError, match=r"class_info\.csv: row 1: class is 'Nromal', known: \['Normal'"):
+        prepare(source, tmp_path / "out")
