@@ -23,6 +23,7 @@ tuberculosis, 800 with.
 - `finding`: healthy, sick but no tuberculosis, or tuberculosis.
 - The set tells no patients: records have no `patient_id`, and splits are by image.
 - Left out: images of the folder `tb` without any box (one, tb1199: nobody says where or what), images without a file.
+  Boxes without area are not taken; a box that is there twice counts once.
 
 `split`, drawn at `seed`, each class and the sick ones spread evenly:
 
@@ -151,6 +152,8 @@ def _read_coco(path: Path) -> list[_Image]:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         names = {category["id"]: category["name"] for category in content["categories"]}
         images = {image["id"]: _Image(image["file_name"].removeprefix("imgs/")) for image in content["images"]}
+        if len(images) < len(content["images"]):
+            raise ValueError(f"{len(content['images'])} images have {len(images)} ids")
         for annotation in content.get("annotations", ()):
             x, y, width, height = (float(value) for value in annotation["bbox"])
             name = names[annotation["category_id"]]
@@ -176,6 +179,7 @@ def _check(parts: Mapping[str, Sequence[_Image]], *, check: bool) -> None:
 def _choose(images: Sequence[_Image], report: PrepareReport) -> list[_Image]:
     chosen = []
     for image in images:
+        _clean(image, report)
         if image.folder not in FOLDERS:
             report.leave_out(image.path, "image of an unknown folder")
         elif image.folder == "tb" and not image.boxes:
@@ -183,6 +187,17 @@ def _choose(images: Sequence[_Image], report: PrepareReport) -> list[_Image]:
         else:
             chosen.append(image)
     return chosen
+
+
+def _clean(image: _Image, report: PrepareReport) -> None:
+    """Take each box of an image once, and none without area."""
+    once = list(dict.fromkeys(image.boxes))
+    solid = [(name, box) for name, box in once if box[0] < box[2] and box[1] < box[3]]
+    if twice := len(image.boxes) - len(once):
+        report.notes["boxes listed twice, taken once"] += twice
+    if flat := len(once) - len(solid):
+        report.notes["boxes without area, not taken"] += flat
+    image.boxes = solid
 
 
 def _divide(parts: Mapping[str, list[_Image]], split: str, validation: float, seed: int) -> dict[str, list[_Image]]:

@@ -173,3 +173,25 @@ def test_a_wrong_option_or_a_missing_file_is_named(source: Path) -> None:
     (source / "TBX11K" / "annotations" / "json" / "TBX11K_val.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"TBX11K_val\.json is not in annotations/json"):
         prepare(source)
+
+
+def test_boxes_twice_or_without_area_are_counted_and_not_taken(source: Path) -> None:
+    path = source / "TBX11K" / "annotations" / "json" / "TBX11K_train.json"
+    odd = {**TRAIN, "tb/tb0001.png": TRAIN["tb/tb0001.png"] * 2, "tb/tb0002.png": [(1, [4.0, 5.0, 0.0, 8.0])]}
+    path.write_text(json.dumps(coco(odd)))
+    report = prepare(source)
+    assert report.notes["boxes listed twice, taken once"] == 1
+    assert report.notes["boxes without area, not taken"] == 1
+    assert ("tb/tb0002.png", "tuberculosis without a box") in report.entries  # no negative
+    records = records_by_id(report.datalist)
+    assert records["tb/tb0001.png"]["boxes"] == [[4, 5, 14, 13]]
+    assert records["tb/tb0001.png"]["box_classes"] == ["ActiveTuberculosis"]
+
+
+def test_two_images_of_one_number_are_refused(source: Path) -> None:
+    path = source / "TBX11K" / "annotations" / "json" / "TBX11K_train.json"
+    content = coco(TRAIN)
+    content["images"][3]["id"] = content["images"][4]["id"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"TBX11K_train\.json: .* 32 images have 31 ids"):
+        prepare(source)
