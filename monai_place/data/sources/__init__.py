@@ -17,6 +17,7 @@ from typing import Any
 from monai_place.data.conversion import Conversion
 from monai_place.data.sources.assemble import assemble
 from monai_place.data.sources.draft import PrepareReport, SourceDraft
+from monai_place.data.sources.options import check_option_types
 
 __all__ = ["SOURCES", "Conversion", "PrepareReport", "SourceDraft", "SourceInfo", "prepare_source"]
 
@@ -190,8 +191,8 @@ def prepare_source(
 
     Raises:
         FileNotFoundError: the source is not laid out as the data set is.
-        ValueError: the name or an option is unknown (the message lists the known ones), a table is not what it must
-            be, or a count differs.
+        ValueError: the name or an option is unknown (the message lists the known ones), an option is of another type
+            than its own, a table is not what it must be, or a count differs.
     """
     if name not in SOURCES:
         raise ValueError(f"unknown data set {name!r}; known: {sorted(SOURCES)}")
@@ -202,6 +203,7 @@ def prepare_source(
         raise ValueError("output must be another folder than source, which is only read")
     report = PrepareReport()
     read = SOURCES[name].load()
+    check_option_types(read, options)
     asked = inspect.signature(read).parameters
     given = {key: value for key, value in (("output", Path(output)), ("workers", workers)) if key in asked}
     draft = read(Path(source), report=report, check_counts=check_counts, **given, **options)
