@@ -22,6 +22,7 @@ where they are. Keys that are not listed here are kept, at the top and in the re
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import os
@@ -262,12 +263,17 @@ def parse_datalist(path: str | os.PathLike[str]) -> Datalist:
 
 
 def read_report(path: Path) -> str:
-    """Read a report's text file: UTF-8 with or without BOM, or else Windows' Western encoding; no byte is refused."""
+    """Read a report's text file, in UTF-8, in UTF-16 with BOM, or else in Windows' Western encoding.
+
+    No byte is refused.
+    """
     return decode_report(path.read_bytes())
 
 
 def decode_report(data: bytes) -> str:
     """Decode a report's bytes as `read_report` does."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -22,6 +22,7 @@ import tempfile
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 __all__ = [
@@ -43,8 +44,26 @@ MARK = "___"  # what MIMIC-CXR's reports have in such places
 NAME_COMPONENTS = 3  # family, given, middle; what follows are titles (PS3.5 6.2.1)
 MIN_NAME, MIN_ID = 2, 4  # characters: shorter ones would take "1" out of "1 cm"
 FIRST_WITHOUT_SPACES = 0x2E80  # scripts from here on set no space between words, or add endings to them
-MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November"]
-MONTHS += ["December"]
+# English, German, French, Spanish, Portuguese, Italian, Russian; a month begins with its first three letters.
+MONTHS = [
+    words.split()
+    for words in (
+        "January Januar janvier enero janeiro gennaio января",
+        "February Februar février febrero fevereiro febbraio февраля",
+        "March März mars marzo março марта",
+        "April avril abril aprile апреля",
+        "May Mai mayo maio maggio мая",
+        "June Juni juin junio junho giugno июня",
+        "July Juli juillet julio julho luglio июля",
+        "August août agosto августа",
+        "September septembre septiembre setembro settembre сентября",
+        "October Oktober octobre octubre outubro ottobre октября",
+        "November novembre noviembre novembro ноября",
+        "December Dezember décembre diciembre dezembro dicembre декабря",
+    )
+]
+BETWEEN = ((" ", " "), (". ", " "), ("-", "-"), (" de ", " de "), (" ", ", "))  # day, month, year
+ORDINALS = ("st", "nd", "rd", "th", "er")
 
 
 @dataclass(frozen=True)
@@ -132,29 +151,33 @@ def name_forms(person: str) -> set[str]:
     return {form for form in forms if len(form) >= MIN_NAME}
 
 
-def date_forms(date: str) -> set[str]:
+@lru_cache(4096)
+def date_forms(date: str) -> frozenset[str]:
     """Return the ways to write a day of a DICOM header; none where it is no day.
 
     Args:
-        date: a value of the kind DA, YYYYMMDD; also with `-`, `.` or `/` between.
+        date: a value of the kind DA, YYYYMMDD, also with `-`, `.` or `/` between; or of the kind DT, which begins so.
 
     Example:
         >>> forms = date_forms("19550203")
         >>> {"1955-02-03", "03.02.1955", "2/3/1955", "3 Feb 1955", "February 3, 1955"} <= forms
         True
     """
-    match = re.fullmatch(r"(\d{4})[-./]?(\d{2})[-./]?(\d{2})", date.strip())
+    match = re.fullmatch(r"(\d{4})[-./]?(\d{2})[-./]?(\d{2})(?:\d{2}.*)?", date.strip())
     if match is None or not 1 <= int(match[2]) <= len(MONTHS):
-        return set()
+        return frozenset()
     year, month, day = match.groups()
     forms = {year + month + day}
     for m, d in ((month, day), (str(int(month)), str(int(day)))):
         for mark in "-./":
             forms |= {mark.join((year, m, d))}
             forms |= {mark.join(parts) for y in (year, year[2:]) for parts in ((d, m, y), (m, d, y))}
-        for name in (MONTHS[int(month) - 1], MONTHS[int(month) - 1][:3]):
-            forms |= {f"{d} {name} {year}", f"{d}. {name} {year}", f"{name} {d}, {year}", f"{name} {d} {year}"}
-    return forms
+        for name in {form for word in MONTHS[int(month) - 1] for form in (word, word[:3], f"{word[:3]}.")}:
+            forms |= {f"{d}{mark}{name}{other}{y}" for mark, other in BETWEEN for y in (year, year[2:])}
+            forms |= {f"{d}{ordinal} {name} {year}" for ordinal in ORDINALS}
+            forms |= {f"{name} {d}{ordinal}{comma} {year}" for ordinal in ("", *ORDINALS) for comma in (",", "")}
+    forms.add(f"{year}年{int(month)}月{int(day)}日")
+    return frozenset(forms)
 
 
 def compile_patterns(patterns: Iterable[str]) -> list[re.Pattern[str]]:
@@ -182,8 +205,8 @@ def scrub_text(text: str, known: Iterable[str], patterns: Sequence[re.Pattern[st
         >>> scrub_text("Jane DOE (4711), 1 cm nodule. Dr. Roe", ["Doe", "Jane", "4711", "1"])
         ('___ ___ (___), 1 cm nodule. Dr. Roe', 3)
     """
-    low, found = text.lower(), 0  # most of what is known does not occur, and a long pattern is slow to compile
-    there = {word for word in _spellings(known) if word.split()[0].lower() in low}
+    low, found = " ".join(text.lower().split()), 0  # most does not occur, and a long pattern is slow to compile
+    there = {word for word in _spellings(known) if " ".join(word.lower().split()) in low}
     words = sorted(there, key=lambda word: (-len(word), word))
     if words:
         text, found = re.subn("|".join(map(_word_pattern, words)), MARK, text, flags=re.IGNORECASE)
@@ -205,15 +228,18 @@ def _spellings(known: Iterable[str]) -> Iterator[str]:
         word = word.strip()
         least = MIN_ID if word.isdigit() else MIN_NAME
         if len(word) >= least or (word and ord(word[0]) >= FIRST_WITHOUT_SPACES):
-            yield unicodedata.normalize("NFC", word)
-            yield unicodedata.normalize("NFD", word)
+            if word.isascii():
+                yield word
+            else:
+                yield unicodedata.normalize("NFC", word)
+                yield unicodedata.normalize("NFD", word)
 
 
 def _word_pattern(word: str) -> str:
     body = r"\s+".join(map(re.escape, word.split()))
     if any(ord(character) >= FIRST_WITHOUT_SPACES for character in word):
         return body
-    return rf"(?<!\w){body}(?!\w)"
+    return rf"(?<![^\W_]){body}(?![^\W_])"  # an underscore joins words, as in names of files
 
 
 def _make_key(path: Path) -> None:

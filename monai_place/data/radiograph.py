@@ -21,6 +21,7 @@ The kind of a file is told by its content; its suffix is not believed, and need 
 from __future__ import annotations
 
 import os
+import stat
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -108,10 +109,14 @@ def _decode(path: Path, least_side: int | None) -> Picture:
 
 def _kind(path: Path) -> str | None:
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # to open a pipe would wait for whoever writes into it
+            what = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+            raise RadiographError(f"{path.name}: {what}, not a file")
         with path.open("rb") as file:
             head = file.read(SNIFFED_BYTES)
-    except IsADirectoryError:
-        raise RadiographError(f"{path.name}: a folder, not a file") from None
+    except RadiographError:
+        raise
     except FileNotFoundError:
         raise RadiographError(f"{path.name}: the file does not exist") from None
     except (OSError, ValueError) as error:

@@ -13,6 +13,7 @@ from monai_place.data.datalist import (
     DatalistError,
     load_records,
     read_datalist,
+    read_report,
     write_datalist,
 )
 
@@ -176,6 +177,13 @@ def test_a_report_file_becomes_the_report(tmp_path: Path) -> None:
     records = [{"id": name, "image": "a.png", "report_path": f"{name}.txt"} for name in "rw"]
     loaded = load_records(write(tmp_path, training=records), "training", require=("image", "report"))
     assert [record["report"] for record in loaded] == ["Heart normal.", "Patient\u2019s heart"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_report_file_is_read_in_each_encoding_that_windows_writes(tmp_path: Path, encoding: str) -> None:
+    mark = "\ufeff" if encoding.startswith("utf-16-") else ""
+    (tmp_path / "r.txt").write_bytes(f"{mark}Kein Erguß.".encode(encoding))
+    assert read_report(tmp_path / "r.txt") == "Kein Erguß."
 
 
 def test_a_report_file_that_is_missing_is_named_by_record_and_not_by_place(tmp_path: Path) -> None:

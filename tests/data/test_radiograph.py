@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,12 @@ def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None
     refused(tmp_path / "gone.png", "the file does not exist")
     (tmp_path / "folder.png").mkdir()
     refused(tmp_path / "folder.png", "a folder, not a file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes in folders are POSIX")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    refused(tmp_path / "pipe.png", "a pipe, a socket or a device, not a file")
 
 
 def test_the_content_counts_and_not_the_suffix(tmp_path: Path) -> None:

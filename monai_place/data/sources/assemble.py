@@ -367,7 +367,8 @@ def _csv(rows: Iterable[Sequence[str]]) -> str:
     for row in rows:
         # A spreadsheet takes a cell that begins so for a formula.
         table.writerow([f"'{cell}" if cell[:1] in tuple("=+-@") else cell for cell in row])
-    return text.getvalue()
+    # A file's name may be bytes that are no text.
+    return text.getvalue().encode("utf-8", "backslashreplace").decode()
 
 
 def _datalist(

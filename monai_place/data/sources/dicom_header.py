@@ -37,15 +37,27 @@ NAMES = (
     "NameOfPhysiciansReadingStudy",
     "OperatorsName",
 )
-DATES = ("PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
+DATES = (
+    "PatientBirthDate",
+    "StudyDate",
+    "SeriesDate",
+    "AcquisitionDate",
+    "ContentDate",
+    "AcquisitionDateTime",
+    "AdmittingDate",
+    "PerformedProcedureStepStartDate",
+)
 NUMBERS = (
     "PatientID",
     "OtherPatientIDs",
     "AccessionNumber",
-    "StudyID",
     "StudyInstanceUID",
     "InstitutionName",
     "InstitutionAddress",
+    "AdmissionID",
+    "PlacerOrderNumberImagingServiceRequest",
+    "FillerOrderNumberImagingServiceRequest",
+    "DeviceSerialNumber",
     "PatientAddress",
     "PatientTelephoneNumbers",
 )
@@ -60,6 +72,10 @@ PLAIN = (
     "Rows",
     "ContentTime",
 )
+# Some archives have words in them, such as "THORAX": only what has a digit counts.
+STEPS = ("StudyID", "RequestedProcedureID", "ScheduledProcedureStepID", "PerformedProcedureStepID")
+# Sequences whose items hold further numbers: of other archives, and of the requests.
+NUMBERED = ("OtherPatientIDsSequence", "RequestAttributesSequence", "ReferencedRequestSequence")
 STRUCTURED = ("ContentSequence", "VerifyingObserverSequence")
 TEXT_REPORTS = "1.2.840.10008.5.1.4.1.1.88."  # the SOP classes of structured reports (PS3.6 A)
 MAX_DEPTH = 32
@@ -133,7 +149,7 @@ def _read(path: Path) -> Dataset:
     from pydicom import dcmread
 
     _refuse_deflate_bomb(path)
-    tags = [*NAMES, *DATES, *NUMBERS, *PLAIN, *STRUCTURED]
+    tags = [*NAMES, *DATES, *NUMBERS, *STEPS, *NUMBERED, *PLAIN, *STRUCTURED]
     return dcmread(path, force=True, stop_before_pixels=True, specific_tags=list(tags))
 
 
@@ -156,7 +172,7 @@ def _header(dataset: Dataset) -> DicomHeader:
         report=_report(dataset) if text("SOPClassUID").startswith(TEXT_REPORTS) else None,
         names=tuple(dict.fromkeys((*_values(dataset, NAMES), *_observers(dataset)))),
         dates=tuple(dict.fromkeys(_values(dataset, DATES))),
-        numbers=tuple(dict.fromkeys(_values(dataset, NUMBERS))),
+        numbers=tuple(dict.fromkeys(_numbers(dataset))),
     )
 
 
@@ -168,6 +184,12 @@ def _values(dataset: Dataset, keys: Sequence[str]) -> Iterator[str]:
         for part in value if isinstance(value, (list, MultiValue)) else [value]:
             if part:
                 yield str(part)
+
+
+def _numbers(dataset: Dataset) -> Iterator[str]:
+    for item in (dataset, *(item for key in NUMBERED for item in dataset.get(key) or ())):
+        yield from _values(item, NUMBERS)
+        yield from (value for value in _values(item, STEPS) if any(map(str.isdigit, value)))
 
 
 def _observers(dataset: Dataset) -> Iterator[str]:

@@ -15,6 +15,7 @@ from monai_place.data.deidentify import Pseudonyms, compile_patterns, key_file_p
 from monai_place.data.parallel import map_ordered
 from monai_place.data.paths import PathGuard
 from monai_place.data.radiograph import RadiographError, _kind
+from monai_place.data.reports import clean_text
 from monai_place.data.sources.dicom_header import DicomHeader, read_dicom_header
 from monai_place.data.sources.draft import Linkage, PrepareReport
 from monai_place.data.splits import split_patients
@@ -100,8 +101,8 @@ class OwnArchive:
             text: of the report.
             known: names, numbers and days of the same study.
         """
-        if self.is_opaque:
-            text, count = scrub_text(text, known, self.patterns)
+        if self.is_opaque:  # mended before: a control character or an entity within a name would hide it
+            text, count = scrub_text(clean_text(text), known, self.patterns)
             self.report.notes["strings taken out of reports"] += count
         text = text.strip()
         if any(character.isalnum() for character in text):

@@ -44,7 +44,8 @@ De-identification (`deidentify`, on by default; images then stay where they are 
 - Each image is written anew as `images/<id>.png`, 16 bit grey as our reader shows it: no header, no name of a file.
 - No name, date or path is in the datalist or in `left_out.csv`, whose entries are hashed too. `linkage=FILE` writes
   which file each id stands for, readable by you alone, outside the output.
-- Out of a report are taken, `___` in their place: the patient's and the study's number, the cells of
+- A report is mended (control characters, mojibake, HTML), since a name may hide behind such. Out of it are taken,
+  `___` in their place: the patient's and the study's number, the cells of
   `personal_columns`, what `scrub` (regular expressions) finds, and of a DICOM image the header's names, numbers, days
   (in usual spellings) and institution. Numbers of fewer than four digits stay: measures are such numbers.
 - **Not promised**: a report may name people in other ways, `view` and `language` are copied as they stand, and writing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -64,8 +65,8 @@ def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> I
     """Yield the rows of a table as text, stripped; an id keeps its leading zeros.
 
     A row that is too short has empty cells, and what a row has too much is dropped. A byte order mark, Windows line
-    ends, quoted line breaks and Windows' Western encoding are read; NUL characters are dropped. Only one row is in
-    memory at a time.
+    ends, quoted line breaks, UTF-16 and Windows' Western encoding are read; NUL characters are dropped. Only one row is
+    in memory at a time.
 
     Args:
         path: a CSV file; `.gz` is unpacked on the way.
@@ -126,6 +127,9 @@ def _encoding(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"{path.name} is not in the source folder")
     try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
+            if raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                return "utf-16"
         with _open(path, ENCODINGS[0]) as file:
             while file.read(1 << 20):
                 pass

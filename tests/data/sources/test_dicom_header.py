@@ -59,6 +59,18 @@ def test_names_days_and_numbers_are_known_in_each_form(tmp_path: Path) -> None:
     assert {"Roe", "Richard", "Poe", "Coe", "St. Elsewhere", "1.2.3"} <= known
 
 
+def test_numbers_of_requests_and_of_other_archives_are_known_and_words_in_their_place_are_not(tmp_path: Path) -> None:
+    other, request = pydicom.Dataset(), pydicom.Dataset()
+    other.PatientID, request.RequestedProcedureID, request.ScheduledProcedureStepID = "OLD77", "RP66", "THORAX"
+    tags = {"OtherPatientIDsSequence": [other], "RequestAttributesSequence": [request], "AdmissionID": "ADM33"}
+    path = write_radiograph(tmp_path / "a", StudyID="LUNG", AcquisitionDateTime="20190405101500", **tags)
+    header = read_dicom_header(path)
+    assert header is not None
+    known = header.known_strings()
+    assert {"OLD77", "RP66", "ADM33", "2019-04-05"} <= known
+    assert not {"THORAX", "LUNG"} & known
+
+
 def test_a_structured_report_becomes_text_with_its_headings(tmp_path: Path) -> None:
     items = [
         text_item("Observer", "Roe^Richard", relationship="HAS OBS CONTEXT"),

@@ -88,6 +88,14 @@ def test_a_report_of_which_nothing_is_left_is_none(tmp_path: Path) -> None:
     assert archive.report.notes["strings taken out of reports"] == 3
 
 
+def test_a_name_is_found_behind_damage_and_markup(tmp_path: Path) -> None:
+    archive = OwnArchive(tmp_path, Pseudonyms(KEY), PrepareReport())
+    record: dict[str, Any] = {}
+    text = "J\0a\0n\0e\0 M&uuml;ller, Jane<br>MÃ¼ller, <b>Mü</b>ller, Scan_MÜLLER.pdf"
+    archive.add_report(record, text, {"Jane", "Müller"})
+    assert record == {"report": "___ ___, ___\n___, ___, Scan____.pdf"}
+
+
 def test_the_linkage_may_lie_neither_in_the_source_nor_in_the_output(tmp_path: Path) -> None:
     for place in ("in", "out", "out/deep"):
         with pytest.raises(ValueError, match="linkage must lie outside the source and the output folder"):

@@ -150,7 +150,7 @@ def test_images_are_written_anew_with_the_pixels_that_the_reader_shows(prepared:
 def test_texts_come_from_the_table_or_from_files_in_any_encoding(prepared: Any) -> None:
     records, _ = prepared
     assert records["a/one.png"]["report"] == "A nodule of patient 007."  # a number of three digits is like a measure
-    assert records["a/two.jpg"]["report"] == "Effusion of ___.\r\nPleuraerguß."
+    assert records["a/two.jpg"]["report"] == "Effusion of ___.\nPleuraerguß."
     assert records["x/three.png"]["report"] == "Klarer Befund, kein Erguß."
     assert records["x/three.png"]["language"] == "de"
     assert "report" not in records["slice.nii.gz"]
@@ -218,6 +218,17 @@ def test_without_deidentification_files_stay_and_only_what_is_broken_is_left_out
     assert not (source.parent / "out" / "images").exists()
     assert not (source.parent / "key").exists()
     assert read_datalist(report.datalist).root == source.resolve()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.uname().sysname != "Linux", reason="names of bytes are Linux")
+@pytest.mark.parametrize("deidentify", [True, False])
+def test_a_name_that_is_no_text_does_not_stop_it_at_its_end(source: Path, deidentify: bool) -> None:
+    (source / os.fsdecode(b"odd\xff.png")).write_bytes(b"x")
+    link = {"linkage": str(source.parent / "link.csv")} if deidentify else {}
+    report = prepare(source, deidentify=deidentify, **link)
+    assert report.left_out["image file unreadable"] == 3
+    table = source.parent / ("link.csv" if deidentify else "out/left_out.csv")
+    assert "odd\\udcff.png" in table.read_text(encoding="utf-8")
 
 
 def test_without_a_table_each_image_is_a_record_without_report(source: Path) -> None:

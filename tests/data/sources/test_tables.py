@@ -26,6 +26,7 @@ def rows_of(path: Path, *columns: str, delimiter: str = ",") -> list[dict[str, s
         pytest.param("utf-8", id="plain"),
         pytest.param("utf-8-sig", id="BOM"),
         pytest.param("cp1252", id="Windows' encoding"),
+        pytest.param("utf-16", id="a spreadsheet's Unicode text"),
     ],
 )
 @pytest.mark.parametrize("newline", [pytest.param("\n", id="Unix"), pytest.param("\r\n", id="Windows")])
