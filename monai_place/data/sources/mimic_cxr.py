@@ -29,8 +29,8 @@ labels.
   it lists out of training and validation, so that they can be a test.
 - `part=5x200` makes a datalist whose test split is 5 x 200 training images with one competition task alone, as CheXpert
   5x200 (`monai_place.data.sources.chexpert_5x200`; `samplings` the seeds of the draws), from the table `labels`, one
-  image a study; published MIMIC 5x200 sets are drawn likewise but not from published seeds. `exclude_5x200=true` leaves
-  these images and all others of their patients out of training.
+  PA or AP image a study, whatever `views` are; published MIMIC 5x200 sets are drawn likewise but not from published
+  seeds. `exclude_5x200=true` leaves these images and all others of their patients out of training.
 
 Reference:
     Johnson et al.: MIMIC-CXR, a de-identified publicly available database of chest radiographs with free-text reports.
@@ -41,7 +41,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ __all__ = ["MIMIC_SUFFIXES", "mimic_image", "read_mimic_cxr"]
 PREFIX = "mimic-cxr-2.0.0-"
 FOLDER = "files"
 PARTS = ("train", "5x200")
+FRONTAL = ("PA", "AP")
 LABELS = ("chexpert", "negbio", "none")
 MIMIC_SUFFIXES = (".jpg", ".dcm", ".png")
 SPLIT_NAMES = {"train": "training", "validate": "validation", "test": "test"}
@@ -77,13 +78,17 @@ Record = dict[str, Any]
 
 @dataclass
 class _Studies:
-    """What the label table says of each study: its label, and the task that is positive alone."""
+    """What the label table says of each study: its label, and the task that is positive alone.
+
+    `drawable` holds the images that 5x200 is drawn from: whatever views are asked for, the draw is the same.
+    """
 
     policy: LabelPolicy
     labels: dict[str, list[int | None]]
     tasks: dict[str, str]
     labelled: bool = False
     rows: int = 0
+    drawable: list[Record] = field(default_factory=list)
 
 
 def read_mimic_cxr(
@@ -137,13 +142,14 @@ def read_mimic_cxr(
     if workers:
         close_archive()  # each process opens its own; this one needs the memory for the records
     studies = _read_labels(source, labels, LabelPolicy(classes, uncertain=uncertain, blank=blank), drawing=drawing)
-    splits = _read_records(source, [views] if isinstance(views, str) else views, studies, report, check=check_counts)
+    views = FRONTAL if part == "5x200" else [views] if isinstance(views, str) else views
+    splits = _read_records(source, views, studies, report, check=check_counts)
     if part == "5x200":
         if len(samplings) != 1:
             raise ValueError(f"part=5x200 is one draw: samplings must hold one seed, got {list(samplings)}")
-        splits = {"test": _draw(splits["training"], studies, samplings)}
+        splits = {"test": _draw(studies, samplings)}
     elif exclude_5x200:
-        drawn = {record["patient_id"] for record in _draw(splits["training"], studies, samplings)}
+        drawn = {record["patient_id"] for record in _draw(studies, samplings)}
         splits["training"] = leave_out_patients(splits["training"], drawn, "of a patient of 5x200", report)
     if exclude and part == "train":
         excluded = _excluded_patients(source, exclude)
@@ -228,6 +234,8 @@ def _read_records(
         known_studies.add(_number(row, "study_id", rows))
         patients.add(_number(row, "subject_id", rows))
         split = split_of.pop(row["dicom_id"], None)  # a second row of an image finds none
+        if split == SPLITS[0] and studies.tasks and _reason(row, split, FRONTAL, groups) is None:
+            studies.drawable.append(_record(row, studies))
         if reason := _reason(row, split, views, groups):
             report.leave_out(row["dicom_id"], reason)
         else:
@@ -246,7 +254,7 @@ def _read_records(
     if studies.labelled:
         expected["rows of labels"], found["rows of labels"] = EXPECTED_LABELS, studies.rows
     refuse_other_counts("mimic-cxr", expected, found, check=check)
-    every = [record for split in SPLITS for record in splits[split]]
+    every = [record for records in (*splits.values(), studies.drawable) for record in records]
     if every:
         ways = ([record["image"] + suffix for suffix in MIMIC_SUFFIXES] for record in every)
         suffix = MIMIC_SUFFIXES[find_images(source, ways, what="the images")]
@@ -289,9 +297,9 @@ def _record(row: dict[str, str], studies: _Studies) -> Record:
     return record
 
 
-def _draw(training: Sequence[Record], studies: _Studies, samplings: Sequence[int]) -> list[Record]:
-    """Draw from the first image of each training study that has one task alone."""
-    first = list({record["study_id"]: record for record in reversed(training)}.values())[::-1]
+def _draw(studies: _Studies, samplings: Sequence[int]) -> list[Record]:
+    """Draw from the first frontal image of each training study that has one task alone."""
+    first = list({record["study_id"]: record for record in reversed(studies.drawable)}.values())[::-1]
     tasks = [studies.tasks.get(record["study_id"][1:]) for record in first]
     drawn = draw_5x200(tasks, samplings[0]) if len(samplings) == 1 else sorted(drawn_by_any(tasks, samplings))
     return [first[position] for position in drawn]

@@ -13,6 +13,7 @@ from PIL import Image
 from monai_place.data.datalist import SPLITS, read_datalist
 from monai_place.data.sources import SOURCES, PrepareReport, prepare_source
 from monai_place.data.sources.chexpert_labels import CHEXPERT_CLASSES, COMPETITION_CLASSES
+from monai_place.data.sources.mimic_cxr import read_mimic_cxr
 from monai_place.data.verify import verify_datalist
 
 LABELS = sorted(CHEXPERT_CLASSES)  # MIMIC's tables have them in alphabetical order
@@ -270,6 +271,28 @@ def test_5x200_is_drawn_from_one_image_a_training_study_and_kept_out_of_training
     assert not {record["patient_id"] for record in found} & {r["patient_id"] for r in records_of(train).values()}
     with pytest.raises(ValueError, match="labels must be chexpert or negbio"):
         prepare(root, tmp_path / "none", part="5x200", reports="none", labels="none")
+
+
+def test_the_5x200_draw_is_the_same_whatever_views_train(tmp_path: Path) -> None:
+    root = tmp_path / "mimic"
+    root.mkdir()
+    images, labels = [], {}
+    for index in range(1300):
+        study, view = str(50000000 + index), "LATERAL" if index % 6 == 1 else "PA"
+        labels[study] = {COMPETITION_CLASSES[index % 5]: "1.0"}
+        images.append((f"x{index}", str(10000000 + index), study, view, "train"))
+    write_tables(root, images, labels, zipped=False)
+    write_files(root, images[:2])
+
+    def read(**options: Any) -> set[str]:
+        draft = read_mimic_cxr(root, reports="none", check_counts=False, report=PrepareReport(), **options)
+        return {record["patient_id"] for records in draft.splits.values() for record in records}
+
+    drawn, views = read(part="5x200"), ["PA", "AP", "LATERAL"]
+    assert len(drawn) == 1000
+    assert read(part="5x200", views=views) == drawn
+    for options in ({}, {"views": views}, {"views": "LATERAL"}):
+        assert not drawn & read(exclude_5x200=True, **options)
 
 
 def test_options_and_the_page_can_be_asked_for() -> None:
