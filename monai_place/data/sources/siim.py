@@ -16,6 +16,7 @@ Expected counts: 10,675 images in `train-rle.csv`; 12,047 in `stage_2_train.csv`
 - `mask`: the rows of an image joined, 1 inside; all 0 for -1.
 - `patient_id` and `study_id`: the name of the study's folder; the tables know no patients. In a flat folder the image
   is its own.
+- Splits follow from the table alone where each image has a study of its own, as published: whatever files are missing.
 - Left out: images of the table whose DICOM file is not there, and rows without any run lengths. A row that is there
   twice counts once. DICOM files that the table does not list are counted, and not taken.
 
@@ -45,7 +46,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,12 +124,12 @@ def read_siim(
     files = _find_dicoms(source, report)
     _report_files(rows, files, report)
     masks_of = _split_rows(table, set(rows)) if split == "rows" else _split_images(rows, files, seed)
+    if balance:  # before the next, so that a missing file changes no draw
+        masks_of["training"] = _balance(masks_of["training"], files, report)
     for name in SPLITS:
         masks_of[name] = {image: runs for image, runs in masks_of[name].items() if image in files.paths}
     if not any(masks_of.values()):
         raise ValueError(f"no DICOM file of the images of {path.name} is below the source folder")
-    if balance:
-        masks_of["training"] = _balance(masks_of["training"], report)
     draft = SourceDraft(
         name="siim",
         version=path.name.partition(".")[0],
@@ -199,19 +200,21 @@ def _report_files(rows: list[Row], files: _Files, report: PrepareReport) -> None
 
 
 def _split_images(rows: list[Row], files: _Files, seed: int) -> dict[str, Masks]:
-    """Split by patient; a patient is the study's folder."""
+    """Split by patient; a patient is the study's folder.
+
+    In the draw it goes by its first image, so that a missing file, or a flat folder, moves no image of another study.
+    """
     masks = _join(rows)
-    strata: dict[str, str] = {}
     images: defaultdict[str, list[str]] = defaultdict(list)
+    for image in sorted(masks):
+        images[files.studies.get(image, image)].append(image)
+    patients = {image: names[0] for names in images.values() for image in names}
+    strata: dict[str, str] = {}
     for image, runs in masks.items():
-        patient = files.studies.get(image, image)
-        strata[patient] = max(strata.get(patient, ""), str(runs != (NOTHING,)))
-        images[patient].append(image)
-    sizes = {patient: len(names) for patient, names in images.items()}
-    split_of = split_patients(strata, sizes=sizes, fractions=FRACTIONS, seed=seed)
+        strata[patients[image]] = max(strata.get(patients[image], ""), str(runs != (NOTHING,)))
+    split_of = split_patients(strata, sizes=Counter(patients.values()), fractions=FRACTIONS, seed=seed)
     return {
-        name: {image: runs for image, runs in masks.items() if split_of[files.studies.get(image, image)] == name}
-        for name in SPLITS
+        name: {image: runs for image, runs in masks.items() if split_of[patients[image]] == name} for name in SPLITS
     }
 
 
@@ -231,7 +234,7 @@ def _join(rows: list[Row]) -> Masks:
     return dict(masks)
 
 
-def _balance(masks: Masks, report: PrepareReport) -> Masks:
+def _balance(masks: Masks, files: _Files, report: PrepareReport) -> Masks:
     """Keep as many images without a pneumothorax as there are with one."""
     negatives = [image for image, runs in masks.items() if runs == (NOTHING,)]
     positives = len(masks) - len(negatives)
@@ -239,7 +242,7 @@ def _balance(masks: Masks, report: PrepareReport) -> Masks:
         return masks
     drawn = np.random.RandomState(BALANCE_SEED).choice(len(negatives), size=positives, replace=False)
     dropped = set(negatives) - {negatives[index] for index in drawn}
-    for image in sorted(dropped):
+    for image in sorted(dropped & files.paths.keys()):
         report.leave_out(image, "training negative not drawn (balance)")
     return {image: runs for image, runs in masks.items() if image not in dropped}
 

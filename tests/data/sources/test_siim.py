@@ -247,3 +247,26 @@ def test_rows_that_are_not_taken_are_drawn_all_the_same(source: Path) -> None:
         expected = [image for image, runs in drawn if runs not in ("", "-1") or (runs == "-1" and image not in ILL)]
         found = [record["id"].partition("#")[0] for record in draft.splits[name]]
         assert found == list(dict.fromkeys(expected))
+
+
+@pytest.mark.parametrize("options", [{}, {"balance": True}, {"mode": "mgca"}], ids=str)
+def test_a_missing_file_or_a_flat_folder_moves_no_image_to_another_split(
+    source: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    def split_of(root: Path) -> dict[str, str]:
+        draft = read_siim(root, check_counts=False, report=PrepareReport(), **options)
+        return {
+            record["image"].rpartition("/")[2] + name: name for name in draft.splits for record in draft.splits[name]
+        }
+
+    whole = split_of(source)
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    (flat / "train-rle.csv").write_text(table(rows()))
+    for path in source.rglob("*.dcm"):
+        (flat / path.name).symlink_to(path)
+    assert split_of(flat) == whole
+    next(source.rglob(f"{IDS[13]}.dcm")).unlink()
+    left = split_of(source)
+    assert left == {key: name for key, name in whole.items() if f"{IDS[13]}.dcm" not in key}
+    assert len(left) in (len(whole), len(whole) - 1)
