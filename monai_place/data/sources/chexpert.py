@@ -165,8 +165,8 @@ def _read_rows(source: Path, part: str, policy: LabelPolicy, views: Sequence[str
             continue
         name = "_".join(found.group("patient", "study", "name"))
         frontal = (row.get("Frontal/Lateral") or found["name"].rsplit("_", 1)[-1]).lower() == "frontal"
-        reason = None
-        if name in seen:
+        again, reason = name in seen, None
+        if again:
             reason = "duplicate row"
         elif ("Frontal" if frontal else "Lateral") not in views:
             reason = f"view {'Frontal' if frontal else 'Lateral'!r} not asked for"
@@ -181,7 +181,7 @@ def _read_rows(source: Path, part: str, policy: LabelPolicy, views: Sequence[str
             "view": row.get("AP/PA") or ("Frontal" if frontal else "Lateral"),
             "label": policy.label(row, f"{table.name}: row {len(rows) + 1}"),
         }
-        task = exclusive_task(row, f"{table.name}: row {len(rows) + 1}") if frontal else None
+        task = exclusive_task(row, f"{table.name}: row {len(rows) + 1}") if frontal and not again else None
         rows.append(_Row(None if reason else record, found["patient"], task))
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from monai_place.data.datalist import parse_datalist
 from monai_place.data.sources.draft import PrepareReport
 
 __all__ = ["EXCLUDED", "draw_patients", "leave_out_patients", "patients_of"]
+
+logger = logging.getLogger(__name__)
 
 EXCLUDED = "of a patient of the excluded list"
 
@@ -56,7 +59,7 @@ def leave_out_patients(
 
 
 def draw_patients(records: Sequence[Record], size: int, seed: int) -> set[str]:
-    """Draw whole patients until they have so many images.
+    """Draw whole patients until they have so many images; where that takes all of them, a warning says so.
 
     Args:
         records: one an image.
@@ -76,4 +79,6 @@ def draw_patients(records: Sequence[Record], size: int, seed: int) -> set[str]:
             break
         chosen.add(patients[index])
         size -= images[patients[index]]
+    if patients and len(chosen) == len(patients):
+        logger.warning("validation takes all of %d images, and leaves none for training: ask for fewer", len(records))
     return chosen

@@ -270,7 +270,9 @@ def _read_split(source: Path) -> tuple[dict[str, str], int]:
         rows += 1
         if row["split"] not in SPLIT_NAMES:
             raise ValueError(f"{table.name}: row {rows}: split {row['split']!r:.40}, expected one of {[*SPLIT_NAMES]}")
-        split_of[row["dicom_id"]] = SPLIT_NAMES[row["split"]]
+        split = SPLIT_NAMES[row["split"]]
+        if split_of.setdefault(row["dicom_id"], split) != split:
+            raise ValueError(f"{table.name}: row {rows}: the image is in another split by a row above")
     return split_of, rows
 
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from monai_place.data.datalist import SPLITS, read_datalist
-from monai_place.data.sources import prepare_source
+from monai_place.data.sources import PrepareReport, prepare_source
+from monai_place.data.sources.chexpert import read_chexpert
 from monai_place.data.sources.chexpert_labels import CHEXPERT_CLASSES, COMPETITION_CLASSES
 from monai_place.data.verify import verify_datalist
 
@@ -273,3 +274,12 @@ def test_a_cell_that_is_no_label_is_an_error_that_names_the_row(tmp_path: Path) 
     write_table(tmp_path / "train.csv", [row("train", 1), row("train", 2, Edema="yes")])
     with pytest.raises(ValueError, match=r"train\.csv: row 2: column 'Edema' holds 'yes', expected 1, 0, -1"):
         prepare(tmp_path, tmp_path / "out")
+
+
+def test_a_second_row_is_not_drawn_for_5x200(tmp_path: Path) -> None:
+    tasks = [name for name in COMPETITION_CLASSES for _ in range(200)]
+    rows = [row("train", number, **{name: "1.0"}) for number, name in enumerate(tasks, 1)]
+    write_table(tmp_path / "train.csv", [*rows, rows[0]])
+    write_table(tmp_path / "valid.csv", [row("valid", 64541)])
+    draft = read_chexpert(tmp_path, part="5x200", check_counts=False, report=PrepareReport())
+    assert len(draft.splits["test"]) == 1000

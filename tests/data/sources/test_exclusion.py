@@ -42,3 +42,12 @@ def test_whole_patients_are_drawn_until_their_images_are_enough(size: int, patie
 def test_a_draw_depends_on_the_seed_and_not_on_the_order() -> None:
     assert draw_patients(RECORDS, 9, 0) == draw_patients(RECORDS[::-1], 9, 0)
     assert len({frozenset(draw_patients(RECORDS, 9, seed)) for seed in range(5)}) > 1
+
+
+@pytest.mark.parametrize(("size", "warns"), [(28, True), (27, False), (0, False)])
+def test_a_draw_that_leaves_nobody_for_training_says_so(
+    size: int, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    draw_patients(RECORDS, size, 0)
+    assert ("validation takes all of 30 images, and leaves none for training" in caplog.text) is warns
+    assert not draw_patients([], size, 0)

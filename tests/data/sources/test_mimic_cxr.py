@@ -354,3 +354,13 @@ def test_a_cell_that_is_no_label_is_an_error_that_names_the_row(tmp_path: Path) 
     write_tables(root, IMAGES[:4], {"50000001": {}, "50000002": {"Edema": "2"}}, zipped=False)
     with pytest.raises(ValueError, match=r"chexpert\.csv: row 2: column 'Edema' holds '2'"):
         prepare(root, tmp_path / "out")
+
+
+def test_an_image_in_two_splits_is_an_error_and_the_same_row_twice_is_none(tmp_path: Path) -> None:
+    root = plain_tree(tmp_path / "mimic")
+    table = root / "mimic-cxr-2.0.0-split.csv"
+    table.write_text(table.read_text() + "a1,50000001,10000001,train\n")
+    assert records_of(prepare(root, tmp_path / "out")).keys() == {"a1", "a3", "b1"}
+    table.write_text(table.read_text() + "a3,50000002,10000001,test\n")
+    with pytest.raises(ValueError, match=r"split\.csv: row 6: the image is in another split by a row above"):
+        prepare(root, tmp_path / "two")
