@@ -144,7 +144,8 @@ def _read_boxes(
         try:
             x, y, width, height = (float(row[column]) for column in BOX_COLUMNS)
         except ValueError:
-            raise ValueError(f"{path.name}: row {number}: a box is four numbers") from None
+            given = [row[column] for column in BOX_COLUMNS]
+            raise ValueError(f"{path.name}: row {number}: a box is four numbers, got {given!r:.80}") from None
         if name not in CLASSES:
             raise ValueError(f"{path.name}: row {number}: unknown finding {name!r:.40}; known: {CLASSES}")
         boxes[row["Image Index"]].append((name, (x, y, x + width, y + height)))

@@ -148,20 +148,22 @@ def read_tbx11k(
 def _read_coco(path: Path) -> list[_Image]:
     if not path.is_file():
         raise FileNotFoundError(f"{path.name} is not in annotations/json of the source folder")
+    where = "categories and images"
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         names = {category["id"]: category["name"] for category in content["categories"]}
         images = {image["id"]: _Image(image["file_name"].removeprefix("imgs/")) for image in content["images"]}
         if len(images) < len(content["images"]):
             raise ValueError(f"{len(content['images'])} images have {len(images)} ids")
-        for annotation in content.get("annotations", ()):
+        for number, annotation in enumerate(content.get("annotations", ()), 1):
+            where = f"annotation {number}"
             x, y, width, height = (float(value) for value in annotation["bbox"])
             name = names[annotation["category_id"]]
             if name not in (*CLASSES[1:], UNCERTAIN):
                 raise ValueError(f"unknown category {name!r:.60}")
             images[annotation["image_id"]].boxes.append((name, (x, y, x + width, y + height)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path.name}: not TBX11K's COCO file: {type(error).__name__}: {error}") from None
+        raise ValueError(f"{path.name}: not TBX11K's COCO file: {where}: {type(error).__name__}: {error}") from None
     return list(images.values())
 
 

@@ -258,7 +258,7 @@ def _box(row: Mapping[str, str], where: str, classes: Sequence[str], report: Pre
     try:
         x0, y0, x1, y1 = map(float, cells)
     except ValueError:
-        raise ValueError(f"{where}: a box is four numbers") from None
+        raise ValueError(f"{where}: a box is four numbers, got {cells!r:.80}") from None
     if not (x0 < x1 and y0 < y1):
         report.notes["boxes without area dropped"] += 1
         return None

@@ -177,7 +177,9 @@ def test_a_wrong_row_is_named(source: Path, old: str, new: str, message: str) ->
 
 def test_a_wrong_box_is_named(source: Path) -> None:
     (source / "BBox_List_2017.csv").write_text("\n".join([BOXES[0], "00000004_000.png,Mass,1,2,x,4"]))
-    with pytest.raises(ValueError, match=r"BBox_List_2017\.csv: row 1: a box is four numbers"):
+    with pytest.raises(
+        ValueError, match=r"BBox_List_2017\.csv: row 1: a box is four numbers, got \['1', '2', 'x', '4'\]"
+    ):
         prepare(source)
     (source / "BBox_List_2017.csv").write_text("\n".join([BOXES[0], "00000004_000.png,Rib,1,2,3,4"]))
     with pytest.raises(ValueError, match="row 1: unknown finding 'Rib'"):

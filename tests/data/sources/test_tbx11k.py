@@ -195,3 +195,13 @@ def test_two_images_of_one_number_are_refused(source: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"TBX11K_train\.json: .* 32 images have 31 ids"):
         prepare(source)
+
+
+def test_a_wrong_annotation_is_named_by_its_number(source: Path) -> None:
+    path = source / "TBX11K" / "annotations" / "json" / "TBX11K_train.json"
+    for change, error in (({"image_id": 99999}, "KeyError: 99999"), ({"bbox": [1, 2, 3]}, "ValueError: not enough")):
+        content = coco(TRAIN)
+        content["annotations"][2] |= change
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=rf"TBX11K_train\.json: .*: annotation 3: {error}"):
+            prepare(source)
