@@ -265,7 +265,8 @@ def _read_records(
 
 def _read_split(source: Path) -> tuple[dict[str, str], int]:
     table = find_file(source, f"{PREFIX}split.csv", what="the table of the official split")
-    split_of, rows = {}, 0
+    split_of: dict[str, str] = {}
+    rows = 0
     for row in read_table(table, ("dicom_id", "split")):
         rows += 1
         if row["split"] not in SPLIT_NAMES:
