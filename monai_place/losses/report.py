@@ -64,6 +64,12 @@ class ReportTokenLoss(nn.Module):
 
     def forward(self, output: TokenPrediction) -> dict[str, torch.Tensor]:
         """Return the terms; shapes as in the class."""
+        means = gather_across_ranks(self.of_reports(output))  # (B of all, 3)
+        loss, accuracy, _ = means.sum(dim=0) / means[:, 2].sum().clamp(min=1)
+        return {"loss": loss, "token_accuracy": accuracy.detach()}
+
+    def of_reports(self, output: TokenPrediction) -> torch.Tensor:
+        """Return (B, 3): loss and share of foretold tokens of each report of this process, and 1 or, without any, 0."""
         logits = at_least_float32(output.logits[:, :-1])
         targets = output.input_ids[:, 1:]  # token t + 1 stands behind position t
         mask = output.target_mask[:, 1:].to(logits.dtype)
@@ -73,6 +79,4 @@ class ReportTokenLoss(nn.Module):
         hits = (logits.detach().argmax(dim=2) == targets).to(logits.dtype)
         tokens = mask.sum(dim=1)
         reports = [(values * mask).sum(dim=1) / tokens.clamp(min=1) for values in (losses, hits)]
-        means = gather_across_ranks(torch.stack([*reports, (tokens > 0).to(logits.dtype)], dim=1))  # (B of all, 3)
-        loss, accuracy, _ = means.sum(dim=0) / means[:, 2].sum().clamp(min=1)
-        return {"loss": loss, "token_accuracy": accuracy.detach()}
+        return torch.stack([*reports, (tokens > 0).to(logits.dtype)], dim=1)
