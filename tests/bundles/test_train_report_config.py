@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from monai_place.data.sources import prepare_source
 from monai_place.engines import read_history
 from monai_place.inference.report_writer import load_report_generator
 from tests.bundles.conftest import BUNDLE, ROOT, overrides
 from tests.bundles.test_train_config import last_checkpoint
 from tests.support.commands import Ended, bundle_command, missing_properties
+from tests.support.models import save_tiny_place
 from tests.support.training import assert_same
 
 CONFIG = BUNDLE / "configs" / "train_report.json"
@@ -126,3 +128,18 @@ def test_two_processes_see_the_losses_of_one(trained: Path, datalist: Path, tmp_
     first, last = (last_checkpoint(run)["model"] for run in (one, two))
     assert first.keys() == last.keys()
     assert max(float((first[key] - last[key]).abs().max()) for key in first) < 1e-5
+
+
+@pytest.mark.shared
+def test_notes_of_the_real_data_are_learnt_as_findings(covid19_cxr: Path, tmp_path: Path) -> None:
+    save_tiny_place(tmp_path / "model")
+    report = prepare_source("covid19-cxr", covid19_cxr, tmp_path / "datalist")
+    options = {"sections": ["findings"], "epochs": 1, "limit": 16}
+    ended = train(tmp_path / "model", report.datalist, tmp_path / "run", **options)
+    assert "lack 'report': left out" in ended.output
+    values = [
+        row["val_loss"] for row in read_history(tmp_path / "run" / "history.jsonl") if row["kind"] == "validation"
+    ]
+    assert len(values) == 1
+    assert values[0] > 1
+    assert (tmp_path / "run" / "generator" / "model.pt").is_file()
