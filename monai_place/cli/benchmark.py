@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from monai_place.cli.common import NOTE, clean_errors, count_progress, list_failed, pick_device, print_json
+from monai_place.cli.common import (
+    NOTE,
+    clean_errors,
+    count_progress,
+    list_failed,
+    pick_device,
+    print_json,
+    talk_on_stderr,
+)
 
 __all__ = ["COMMANDS"]
 
@@ -40,7 +48,7 @@ def benchmark(
             typer.echo(f"{len(cells)} cells, {len(skipped)} do not apply", err=True)
             return
         begin = time.monotonic()
-        with count_progress("benchmark") as progress:
+        with talk_on_stderr(), count_progress("benchmark") as progress:
             table = run_suite(suite, out, device=pick_device(device), resamples=bootstrap, progress=progress)
         facts = {"minutes": round((time.monotonic() - begin) / 60, 1), "cells": len(cells), "resamples": bootstrap}
         write_suite_page(out / "report.html", table.to_dict(), settings={**facts, **check_machine()["versions"]})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,17 +11,16 @@ from monai_place.cli.common import (
     NOTE,
     clean_errors,
     count_progress,
-    format_interval,
     image_files,
     list_failed,
     pick_device,
     print_json,
     talk_on_stderr,
 )
-from monai_place.cli.tables import ResultTable, print_tables, validation_table
+from monai_place.cli.tables import print_tables, report_tables, validation_table
 from monai_place.cli.train import read_settings
 
-__all__ = ["COMMANDS", "report_tables"]
+__all__ = ["COMMANDS"]
 
 Generator = Annotated[Path, typer.Argument(help="A run of train-report, or the folder of a generator.")]
 DatalistFile = Annotated[Path, typer.Argument(help="The datalist.")]
@@ -41,7 +39,6 @@ GIVEN_ELSEWHERE = {
     "resume": "--resume",
     "sections": "--section",
 }
-SYSTEMS = {"generator": "generator", "best_f1": "best constant report", "most_frequent": "most frequent report"}
 
 
 def train_report(
@@ -192,33 +189,6 @@ def evaluate_report(
     print_tables(report_tables(values))
     typer.echo(f"\n{values['studies']} studies; findings {values['labels']}. {NOTE}", err=True)
     list_failed((entry["source"], entry["reason"]) for entry in values["failed"])
-
-
-def report_tables(values: Mapping[str, Any]) -> list[ResultTable]:
-    """Return the numbers of `evaluate_reports` as tables.
-
-    Args:
-        values: from `evaluate_reports`.
-    """
-    columns = [*SYSTEMS.values()]
-    findings = [
-        [f"{mean} {kind}", *[format_interval(values[system]["clinical"][mean][kind]) for system in SYSTEMS]]
-        for mean in ("micro", "macro")
-        for kind in ("precision", "recall", "f1")
-    ]
-    texts = [
-        [name, *[format_interval(values[system]["text"][name]) for system in SYSTEMS]]
-        for name in values["generator"]["text"]
-    ]
-    gains = [
-        [SYSTEMS[name], *[format_interval(found["clinical"][key]) for key in ("micro_f1", "macro_f1")]]
-        for name, found in values["differences"].items()
-    ]
-    return [
-        ResultTable("Findings that are asserted [95 % interval]", ["", *columns], findings),
-        ResultTable("Text [95 % interval]", ["", *columns], texts),
-        ResultTable("Generator minus constant, paired [95 % interval]", ["", "micro F1", "macro F1"], gains),
-    ]
 
 
 def _settings(beams: int, max_tokens: int | None, min_tokens: int, ngram: int, penalty: float) -> Any:

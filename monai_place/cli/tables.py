@@ -10,9 +10,10 @@ import typer
 
 from monai_place.cli.common import format_interval, print_table
 
-__all__ = ["ResultTable", "evaluation_tables", "print_tables", "validation_table"]
+__all__ = ["ResultTable", "evaluation_tables", "print_tables", "report_tables", "validation_table"]
 
 BEST = "val_loss"
+SYSTEMS = {"generator": "generator", "best_f1": "best constant report", "most_frequent": "most frequent report"}
 GROUNDING_SIDES = ("model", "prior", "chance")
 
 
@@ -71,6 +72,7 @@ def evaluation_tables(values: Mapping[str, Any]) -> list[ResultTable]:
     found = (
         _zero_shot(values["zero_shot"]),
         _probe(values.get("linear_probe") or {}),
+        _classification(values.get("classification") or {}),
         _retrieval(values["retrieval"]),
         _class_retrieval(values.get("class_retrieval") or {}),
         _grounding(values["grounding"]),
@@ -78,6 +80,33 @@ def evaluation_tables(values: Mapping[str, Any]) -> list[ResultTable]:
     )
     rows = [[name, _number(value)] for name, value in values["diagnostics"].items()]
     return [*[table for table in found if table is not None], ResultTable("Diagnostics", ["name", "value"], rows)]
+
+
+def report_tables(values: Mapping[str, Any]) -> list[ResultTable]:
+    """Return the numbers of `evaluate_reports` as tables.
+
+    Args:
+        values: from `evaluate_reports`.
+    """
+    columns = [*SYSTEMS.values()]
+    findings = [
+        [f"{mean} {kind}", *[format_interval(values[system]["clinical"][mean][kind]) for system in SYSTEMS]]
+        for mean in ("micro", "macro")
+        for kind in ("precision", "recall", "f1")
+    ]
+    texts = [
+        [name, *[format_interval(values[system]["text"][name]) for system in SYSTEMS]]
+        for name in values["generator"]["text"]
+    ]
+    gains = [
+        [SYSTEMS[name], *[format_interval(found["clinical"][key]) for key in ("micro_f1", "macro_f1")]]
+        for name, found in values["differences"].items()
+    ]
+    return [
+        ResultTable("Findings that are asserted [95 % interval]", ["", *columns], findings),
+        ResultTable("Text [95 % interval]", ["", *columns], texts),
+        ResultTable("Generator minus constant, paired [95 % interval]", ["", "micro F1", "macro F1"], gains),
+    ]
 
 
 def _zero_shot(values: Mapping[str, Any]) -> ResultTable | None:
@@ -102,6 +131,13 @@ def _probe(networks: Mapping[str, Any]) -> ResultTable | None:
     rows = [[name, *[format_interval(row[share]) for share in shares]] for name, row in networks.items()]
     title = "Linear probe, macro AUROC [95 % interval] by share of labels"
     return ResultTable(title, ["network", *[f"{100 * float(share):g} %" for share in shares]], rows)
+
+
+def _classification(measures: Mapping[str, Any]) -> ResultTable | None:
+    if not measures:
+        return None
+    rows = [[name, format_interval(value)] for name, value in measures.items()]
+    return ResultTable("Classification by linear_probe.json, macro [95 % interval]", ["measure", "value"], rows)
 
 
 def _downstream(task: Mapping[str, Any]) -> ResultTable:

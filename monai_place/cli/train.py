@@ -22,7 +22,7 @@ from monai_place.cli.common import (
     reading_of,
     talk_on_stderr,
 )
-from monai_place.cli.tables import evaluation_tables, print_tables, validation_table
+from monai_place.cli.tables import evaluation_tables, print_tables, report_tables, validation_table
 
 __all__ = ["COMMANDS", "read_settings"]
 
@@ -149,7 +149,7 @@ def demo(
 
     with clean_errors(), talk_on_stderr():
         values = run_demo(out, studies=studies, seed=seed, settings=settings, toolbox_steps=toolbox_steps)
-    print_tables(evaluation_tables(values))
+    print_tables([*evaluation_tables(values), *report_tables(values["report_generation"])])
     typer.echo(f"\nreport: {out / 'report.html'}")
     typer.echo(NOTE, err=True)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +47,20 @@ def test_it_writes_a_page_and_a_table_and_ends_with_1_where_a_cell_failed(
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"results.json", "results.csv", "results.md"}
 
 
-def test_json_is_the_table(suite: Path, call: Any, tmp_path: Path) -> None:
+def test_json_is_the_table_and_nothing_of_a_training_s_log(
+    suite: Path, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import monai.bundle.scripts as scripts
+
+    (handler,) = (one for one in scripts.logger.handlers if type(one) is logging.StreamHandler)
+    monkeypatch.setattr(handler, "stream", heard := io.StringIO())  # where MONAI writes by itself: stdout
+    short = {"task": "linear_probe", "epochs": 1, "batch_size": 8, "val_interval": 1}
+    content = json.loads(suite.read_text())
+    suite.write_text(json.dumps({**content, "tasks": [*content["tasks"], short]}))
     found = call("benchmark", suite, "--out", tmp_path / "out", "--device", "cpu", "--bootstrap", 10, "--json").json()
     assert found["rows"][0]["estimates"]["drawn"]["seeds"] == 1
     assert found["failed"][0]["cell"] == "logistic_probe, phantom, gone, 100 %, seed 0"
+    assert heard.getvalue() == ""
 
 
 def test_a_file_that_is_no_suite_is_an_error_of_one_line(call: Any, tmp_path: Path) -> None:

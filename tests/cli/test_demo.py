@@ -19,7 +19,7 @@ def test_the_whole_path_ends_with_one_page(call: Any, tiny_settings: list[str], 
     assert values["studies"] == len(read_datalist(out / "data" / "datalist.json").splits["test"])
     assert set(values["linear_probe"]) == {"pretrained", "untrained"}
     assert "value" in values["linear_probe"]["pretrained"]["1.0"]
-    for title in ("Zero-shot AUROC", "Retrieval", "Grounding beside", "Diagnostics"):
+    for title in ("Zero-shot AUROC", "Classification", "Retrieval", "Grounding beside", "Findings that are asserted"):
         assert title in done.out
     page = (out / "report.html").read_text()
     assert "PLACE on the built-in phantom" in page

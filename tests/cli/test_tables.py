@@ -43,6 +43,12 @@ def test_probe_and_toolboxes_of_a_demo_have_their_tables() -> None:
     assert tables["Boxes (AP50)"].rows == [["pretrained", "0.500", "0.600"], ["random start", "0.250", "-"]]
 
 
+def test_the_classification_of_a_demo_has_its_table() -> None:
+    tables = evaluation_tables({**values(), "classification": {"AUROC": ESTIMATE, "F1": UNKNOWN}})
+    (table,) = [table for table in tables if table.title.startswith("Classification")]
+    assert [row[0] for row in table.rows] == ["AUROC", "F1"]
+
+
 def test_a_whole_evaluation_has_four_tables() -> None:
     zero, retrieval, grounding, diagnostics = evaluation_tables(values())
     assert zero.header == ["finding", "global", "local", "positive"]
