@@ -15,6 +15,7 @@ and is not read; neither is RSNA's own download of the same pictures under other
 - `label`: 1 if the table's Target is 1. One class, `Pneumonia`, so the same datalist serves classification,
   segmentation and detection.
 - `boxes`: x, y, x + width, y + height. An image without any has `boxes: []`, so that detection counts it as a negative.
+  Boxes without area are not taken; an image with pneumonia that has no other is left out, after the draw.
 - `mask`: the boxes filled, 1 inside (as MGCA and BenchX segment this set); all 0 without boxes.
 - `finding`: the class of the detailed table: Normal, Lung Opacity, or No Lung Opacity / Not Normal.
 
@@ -65,6 +66,7 @@ NIH_NAMES = "pneumonia-challenge-dataset-mappings_2018.json"
 BOX_COLUMNS = ("x", "y", "width", "height")
 DETAILED_CLASSES = ["Normal", "Lung Opacity", "No Lung Opacity / Not Normal"]
 CLASS = "Pneumonia"
+NO_BOX = "pneumonia without a box that has an area"
 EXPECTED = {"rows": 30227, "images": 26684, "images with pneumonia": 6012, "boxes": 9555}
 SHARE_NOT_TRAINED = {"detection": 0.4, "classification": 0.3}
 SPLIT_CHOICES = (*SHARE_NOT_TRAINED, "patients")
@@ -114,6 +116,9 @@ def read_rsna(
         draft.splits[name] = []
         for image_id in ids:
             image = images[image_id]
+            if image.target and not image.boxes:  # detection would count it as a negative
+                report.leave_out(image_id, NO_BOX)
+                continue
             record = {
                 "id": image_id,
                 "image": f"{IMAGES}/{image_id}.dcm",
@@ -145,10 +150,8 @@ def _read_labels(path: Path, report: PrepareReport, *, check: bool) -> dict[str,
             raise ValueError(f"{where}: the image has Target {target} here and {image.target} in a row before")
         if box := _box(row, where):
             boxes += 1
-            if box in image.boxes:
-                report.notes["boxes listed twice, taken once"] += 1
-            else:
-                image.boxes.append(box)
+            if note := _take(box, image):
+                report.notes[note] += 1
         elif known:
             report.notes["rows without a box listed twice, taken once"] += 1
     found = {
@@ -161,6 +164,16 @@ def _read_labels(path: Path, report: PrepareReport, *, check: bool) -> dict[str,
     return dict(sorted(images.items()))
 
 
+def _take(box: Box, image: _Image) -> str:
+    """Add a box to its image, or return why it is not taken."""
+    if box[0] >= box[2] or box[1] >= box[3]:
+        return "boxes without area, not taken"
+    if box in image.boxes:
+        return "boxes listed twice, taken once"
+    image.boxes.append(box)
+    return ""
+
+
 def _box(row: Mapping[str, str], where: str) -> Box | None:
     given = [row[column] for column in BOX_COLUMNS]
     if row["Target"] == "0" and not any(given):
@@ -169,7 +182,7 @@ def _box(row: Mapping[str, str], where: str) -> Box | None:
         x, y, width, height = map(float, given)
     except ValueError:
         raise ValueError(f"{where}: Target is {row['Target']}, the box is {given}") from None
-    if row["Target"] == "0" or not all(map(math.isfinite, (x, y, width, height))) or min(width, height) <= 0:
+    if row["Target"] == "0" or not all(map(math.isfinite, (x, y, width, height))):
         raise ValueError(f"{where}: Target is {row['Target']}, the box is {given}")
     return x, y, x + width, y + height
 

@@ -119,7 +119,6 @@ def test_a_box_listed_twice_counts_once(source: Path, tmp_path: Path) -> None:
         pytest.param("new,,,,,1", r"Target is 1, the box is \['', '', '', ''\]", id="no box"),
         pytest.param("new,1,1,2,,1", "Target is 1, the box is", id="half a box"),
         pytest.param("new,1,1,2,2,0", "Target is 0, the box is", id="box of a negative"),
-        pytest.param("new,1,1,0,2,1", "Target is 1, the box is", id="flat box"),
         pytest.param("new,1,nan,2,2,1", "Target is 1, the box is", id="not a number"),
         pytest.param(",1,1,2,2,1", "patientId is empty", id="no id"),
     ],
@@ -129,6 +128,22 @@ def test_a_row_that_cannot_be_is_named(source: Path, tmp_path: Path, row: str, m
     with pytest.raises(ValueError, match=rf"stage_2_train_labels\.csv: row 22: .*{message}"):
         prepare(source, tmp_path / "out")
     assert not (tmp_path / "out" / "datalist.json").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"split": "classification"}])
+def test_boxes_without_area_are_counted_and_an_image_that_has_no_other_is_left_out(
+    source: Path, tmp_path: Path, options: dict[str, str]
+) -> None:
+    whole = ids_by_split(prepare(source, tmp_path / "whole", **options).datalist)
+    text = (source / "stage_2_train_labels.csv").read_text().replace(f"{IDS[7]},1.0,1.0,3.0,9.0", f"{IDS[7]},1,1,0,9")
+    (source / "stage_2_train_labels.csv").write_text(f"{text}{IDS[3]},1,1,5,-2,1\n")
+    report = prepare(source, tmp_path / "out", **options)
+    assert verify_datalist(report.datalist) == []
+    assert report.notes["boxes without area, not taken"] == 2
+    assert report.left_out == {"pneumonia without a box that has an area": 1}
+    assert records_by_id(report.datalist)[IDS[3]]["boxes"] == [[2, 3, 6, 8], [9, 8, 13, 12]]
+    left = ids_by_split(report.datalist)  # nothing else comes into another split
+    assert left == {name: [id_ for id_ in ids if id_ != IDS[7]] for name, ids in whole.items()}
 
 
 def test_other_counts_than_the_competitions_are_refused_with_both_numbers(source: Path, tmp_path: Path) -> None:
