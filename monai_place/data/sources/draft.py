@@ -9,13 +9,23 @@ from typing import Any, Protocol
 
 from monai_place.data.sources.masks import MaskDrawing
 
-__all__ = ["REPORT_UNREADABLE", "UNREADABLE", "Linkage", "PrepareReport", "RecordCompletion", "Size", "SourceDraft"]
+__all__ = [
+    "MASK_UNREADABLE",
+    "REPORT_UNREADABLE",
+    "UNREADABLE",
+    "Linkage",
+    "PrepareReport",
+    "RecordCompletion",
+    "Size",
+    "SourceDraft",
+]
 
 Size = tuple[int, int]  # height, width
 
 # Reasons that make a job fail in the end: the file is there, and cannot be read.
 UNREADABLE = "image file unreadable"
 REPORT_UNREADABLE = "report file unreadable"
+MASK_UNREADABLE = "mask unreadable"
 
 
 @dataclass
@@ -28,9 +38,9 @@ class PrepareReport:
         left_out: left-out entries by reason.
         notes: other counts worth knowing, such as masks that were resized.
         entries: (entry, reason) of what was left out one by one; the entry is an id or a file's name.
-        unreadable: (entry, reason) of files that are there and could not be read: images and reports that were left
-            out, and masks whose record was kept. A file that is missing is not among them: that is a property of the
-            set, and counted with the others.
+        unreadable: (entry, reason) of files that are there and could not be read: images, reports and masks that were
+            left out with their record, and masks whose record was kept. A file that is missing is not among them: that
+            is a property of the set, and counted with the others.
         pixels: `pixel_mean` and `pixel_std` of the training split, where images were converted.
     """
 
@@ -52,7 +62,7 @@ class PrepareReport:
         """
         self.left_out[reason] += 1
         self.entries.append((entry, f"{reason}: {detail}" if detail else reason))
-        if reason in (UNREADABLE, REPORT_UNREADABLE):
+        if reason in (UNREADABLE, REPORT_UNREADABLE, MASK_UNREADABLE):
             self.unreadable.append(self.entries[-1])
 
     def note_unreadable(self, entry: str, reason: str) -> None:

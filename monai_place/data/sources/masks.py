@@ -65,17 +65,28 @@ class RunLengths:
         """(height, width) of the picture that the runs are counted on."""
         return self.height, self.width
 
-    def draw(self, height: int, width: int) -> IndexMask:
-        """Draw the union of all rows; resized to the image, nearest, where that has another size."""
-        flat = np.zeros(self.height * self.width, dtype=np.uint8)
+    def runs(self) -> list[tuple[int, int]]:
+        """Return the first pixel of each run and the one behind its last, counted down the columns.
+
+        Raises:
+            ValueError: the rows hold no run lengths, or those of a larger picture.
+        """
+        found, pixels = [], self.height * self.width
         for row in self.rows:
             position = 0
             for start, length in _pairs(row):
                 begin = position + start
                 position = begin + length
-                if start < 0 or length < 0 or position > len(flat):
-                    raise ValueError(f"run lengths reach pixel {position}, the picture has {len(flat)}")
-                flat[begin:position] = self.value
+                if start < 0 or length < 0 or position > pixels:
+                    raise ValueError(f"run lengths reach pixel {position}, the picture has {pixels}")
+                found.append((begin, position))
+        return found
+
+    def draw(self, height: int, width: int) -> IndexMask:
+        """Draw the union of all rows; resized to the image, nearest, where that has another size."""
+        flat = np.zeros(self.height * self.width, dtype=np.uint8)
+        for begin, end in self.runs():
+            flat[begin:end] = self.value
         return _fit(flat.reshape(self.width, self.height).T, height, width)
 
 

@@ -17,7 +17,8 @@ Expected counts: 10,675 images in `train-rle.csv`; 12,047 in `stage_2_train.csv`
 - `patient_id` and `study_id`: the name of the study's folder; the tables know no patients. In a flat folder the image
   is its own.
 - Splits follow from the table alone where each image has a study of its own, as published: whatever files are missing.
-- Left out: images of the table whose DICOM file is not there, and rows without any run lengths. A row that is there
+- Left out: images of the table whose DICOM file is not there, rows without any run lengths, and, listed as unreadable,
+  images whose run lengths cannot be read or reach beyond the picture. A row that is there
   twice counts once. DICOM files that the table does not list are counted, and not taken.
 
 `mode` sets the two options below; each can be set by itself:
@@ -55,7 +56,7 @@ from typing import Any
 import numpy as np
 
 from monai_place.data.datalist import SPLITS
-from monai_place.data.sources.draft import PrepareReport, SourceDraft
+from monai_place.data.sources.draft import MASK_UNREADABLE, PrepareReport, SourceDraft
 from monai_place.data.sources.masks import RunLengths
 from monai_place.data.sources.mgca import MODES, check_choice, draw_three_splits
 from monai_place.data.sources.tables import check_counts as compare_counts
@@ -258,8 +259,14 @@ def _fill(draft: SourceDraft, masks_of: Mapping[str, Masks], files: _Files, repo
         records: list[dict[str, Any]] = []
         for image, runs in masks_of[name].items():
             record_id = image if len(splits_of[image]) == 1 else f"{image}#{name}"
+            drawing = RunLengths(runs)
+            try:
+                drawing.runs()
+            except ValueError as error:  # what the label is made of: without a mask there is no label either
+                report.leave_out(record_id, MASK_UNREADABLE, str(error))
+                continue
             study = files.studies[image]
             record = {"id": record_id, "image": files.paths[image], "patient_id": study, "study_id": study}
             records.append({**record, "label": [int(runs != (NOTHING,))]})
-            draft.masks[record_id] = RunLengths(runs)
+            draft.masks[record_id] = drawing
         draft.splits[name] = records

@@ -9,6 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from monai_place.data.datalist import read_datalist
 from monai_place.data.sources import PrepareReport, prepare_source
+from monai_place.data.sources.draft import SourceDraft
 from monai_place.data.sources.siim import EXPECTED, read_siim
 from monai_place.data.verify import verify_datalist
 from tests.support.source_files import ids_by_split, read_mask_of, records_by_id, write_dicom
@@ -144,12 +145,31 @@ def test_duplicate_blank_and_contradicting_rows_are_counted(source: Path, tmp_pa
     assert records_by_id(report.datalist)[ILL[0]]["label"] == [1]
 
 
-def test_run_lengths_that_do_not_fit_leave_the_image_without_a_mask(source: Path, tmp_path: Path) -> None:
-    spoilt = [(image, f"{SIDE * SIDE} 5" if image == ILL[0] else value) for image, value in rows()]
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        pytest.param(f"{SIDE * SIDE} 5", "run lengths reach pixel 1048581, the picture has 1048576", id="beyond"),
+        pytest.param("1 2 3", "run lengths come in pairs, found 3 numbers", id="odd"),
+        pytest.param("1 x", "run lengths hold something else than whole numbers", id="letters"),
+        pytest.param("5 -2", "run lengths reach pixel 3, the picture has 1048576", id="negative"),
+    ],
+)
+@pytest.mark.parametrize("split", ["images", "rows"])
+def test_an_image_whose_run_lengths_cannot_be_read_is_left_out_as_unreadable(
+    source: Path, runs: str, message: str, split: str
+) -> None:
+    whole = ids_of(read_siim(source, split=split, check_counts=False, report=PrepareReport()))
+    spoilt = [(image, runs if image == ILL[0] else value) for image, value in rows()]
     (source / "train-rle.csv").write_text(table(spoilt))
-    report = prepare(source, tmp_path / "out")
-    assert report.notes["masks left out: not readable"] == 1
-    assert "mask" not in records_by_id(report.datalist)[ILL[0]]
+    report = PrepareReport()
+    left = ids_of(read_siim(source, split=split, check_counts=False, report=report))
+    assert left == {name: [id_ for id_ in ids if id_ != ILL[0]] for name, ids in whole.items()}
+    assert report.left_out["mask unreadable"] == sum(map(len, whole.values())) - sum(map(len, left.values())) > 0
+    assert report.unreadable[0] == (ILL[0], f"mask unreadable: {message}")  # exit code 1
+
+
+def ids_of(draft: SourceDraft) -> dict[str, list[str]]:
+    return {name: [record["id"] for record in records] for name, records in draft.splits.items()}
 
 
 def expected_row_split() -> dict[str, set[str]]:
