@@ -19,6 +19,7 @@ Expected: 1,162 phrases.
 - `findings`: for each phrase its `class`, its `text`, `box` around all its boxes, and `mask`, the boxes filled.
   `sentences`: the phrases, each with the number of its finding. So `monai-place evaluate` grounds them.
 - `boxes`, `box_classes`: every box alone. Boxes are brought to the pixels of the image, should that be a smaller copy.
+- Boxes without an area, and those that hold no pixel of their image, are left out; so is a phrase that has no other.
 - There is no `report` and no `label`: a phrase says what is there, not what is not.
 
 These images are from MIMIC-CXR's training and test splits: a model that is to be tested here must not have trained on
@@ -181,14 +182,24 @@ def _phrases(rows: Iterator[Row], where: str, report: PrepareReport) -> list[_Ph
         if min(width, height, *size) <= 0:
             report.leave_out(path["name"], "box without an area")
             continue
+        box = (x, y, x + width, y + height)
+        if not _shows(box, size):
+            report.leave_out(path["name"], "box outside its image")
+            continue
         key = path["name"], row["category_name"], text
         if key not in phrases:
             phrases[key] = _Phrase(row["category_name"], text, path, size, row.get("split", ""))
-        if (box := (x, y, x + width, y + height)) in phrases[key].boxes:
+        if box in phrases[key].boxes:
             report.notes["boxes that a phrase has twice"] += 1
         else:
             phrases[key].boxes.append(box)
     return list(phrases.values())
+
+
+def _shows(box: Box, size: tuple[int, int]) -> bool:
+    """Tell whether a box holds a pixel of its picture: a phrase of others would have an empty mask."""
+    height, width = size
+    return max(0, round(box[0])) < min(width, round(box[2])) and max(0, round(box[1])) < min(height, round(box[3]))
 
 
 def _finite(text: str) -> float:

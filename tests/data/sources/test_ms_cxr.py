@@ -162,6 +162,25 @@ def test_a_phrase_of_a_split_of_another_name_stays_where_all_are_asked_for(sourc
         prepare(source, tmp_path / "none", splits="val")
 
 
+@pytest.mark.parametrize("per", ["phrase", "image"])
+@pytest.mark.parametrize("box", [(60, 5, 9, 9), (-20, 5, 20, 9), (5, 40, 9, 9), (5, -9, 9, 9), (5, 5, 0.3, 9)], ids=str)
+def test_a_phrase_whose_boxes_hold_no_pixel_of_the_image_is_left_out(
+    source: Path, tmp_path: Path, box: tuple[int, int, int, int], per: str
+) -> None:
+    rows = [
+        row("a1", "Edema", "edema", (1, 1, 5, 5)),
+        row("a1", "Edema", "edema", box),
+        row("a1", "Pneumonia", "x", box),
+    ]
+    write_csv(source / "MS_CXR_Local_Alignment_v1.1.0.csv", rows)
+    report = prepare(source, tmp_path / "out", per=per)
+    assert verify_datalist(report.datalist) == []
+    assert report.left_out == {"box outside its image": 2}
+    (record,) = records_of(report).values()
+    assert [finding["text"] for finding in record["findings"]] == ["edema"]
+    assert record["boxes"] == [[1, 1, 6, 6]]
+
+
 @pytest.mark.parametrize("text", ["nan", "inf"])
 def test_a_box_that_is_not_finite_is_an_error_that_names_the_row(text: str, source: Path, tmp_path: Path) -> None:
     for column in ("x", "image_width"):
