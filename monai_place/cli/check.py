@@ -32,12 +32,13 @@ def check_own_transform(
     It must be importable: installed, or on PYTHONPATH.
     """
     from monai_place.transforms.contract import check_transform
+    from monai_place.transforms.contract.report import describe_error
 
     values = _read_arguments(arguments)
     try:
         report = check_transform(name, arguments=values, keys=keys or ("image",), sample=sample, worker=worker)
     except ImportError as error:
-        raise typer.BadParameter(f"cannot be imported: {error}", param_hint="MODULE:CLASS") from error
+        raise typer.BadParameter(f"cannot be imported: {describe_error(error)}", param_hint="MODULE:CLASS") from error
     if as_json:
         print_json(report.to_dict())
     else:

@@ -173,6 +173,44 @@ class DrawsFromNumbersOfItsProcess(Keeps):
         return image * cls.factor
 
 
+class Counts(Keeps):
+    """Darker from the third call on."""
+
+    calls = 0
+
+    def change(self, image: Any) -> Any:
+        self.calls += 1
+        return image * (0.9 if self.calls < 3 else 0.5)
+
+
+class Remembers(Keeps):
+    """Darker, the brighter the picture before was."""
+
+    before = 0.0
+
+    def change(self, image: Any) -> Any:
+        scale, self.before = 1 - self.before / 10, float(image.mean())
+        return image * scale
+
+
+class CountsBesideItsSeed(DrawsByItsSeed):
+    calls = 0
+
+    def change(self, image: Any) -> Any:
+        self.calls += 1
+        return super().change(image) / self.calls
+
+
+class Brighter(Keeps):
+    def change(self, image: Any) -> Any:
+        return image * 1.5
+
+
+class Centers(Keeps):
+    def change(self, image: Any) -> Any:
+        return image - 0.5
+
+
 class HoldsLambda(Keeps):
     def __init__(self, keys: Any) -> None:
         super().__init__(keys)
@@ -227,6 +265,16 @@ class QuotingReader(GoodReader):
         except ValueError:
             patient = dcmread(img, force=True).get("PatientName", "?") if img.exists() else "?"
             raise ValueError(f"{img.name}: the study of {patient} cannot be read") from None
+
+
+class CountingReader(GoodReader):
+    """Darker from the third file on."""
+
+    files = 0
+
+    def get_data(self, img: Any) -> tuple[Any, dict[str, Any]]:
+        self.files += 1
+        return read_radiograph(img)[0] * (1.0 if self.files < 3 else 0.5), {}
 
 
 class MuteReader(GoodReader):

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from monai_place.transforms.contract.report import CheckFailedError, NotApplicableError
-from monai_place.transforms.contract.sample import Sample, same
+from monai_place.transforms.contract.report import CheckFailedError, NotApplicableError, describe_error
+from monai_place.transforms.contract.sample import SIZES, Sample, same
 from monai_place.transforms.contract.subject import Subject
 from monai_place.transforms.replay import ReplayableTransform
 
@@ -29,7 +29,7 @@ LONGEST_S = 600  # a worker imports everything, on a machine that may be busy
 
 
 def check_seed(subject: Subject) -> str:
-    """The same seed gives the same record; what has no seed gives the same each time."""
+    """The same seed gives the same record; what has no seed gives the same each time, however often it is called."""
     results = [[_plain(subject.run(seed=seed)) for seed in SEEDS] for _ in range(2)]
     if not same(*results):
         if not subject.is_random:
@@ -40,11 +40,25 @@ def check_seed(subject: Subject) -> str:
         raise CheckFailedError(
             "gives different records for the same seed", "draw from self.R, never from numpy.random, random or torch"
         )
+    if not same(results[0], _one_after_another(subject)):
+        raise CheckFailedError(
+            "gives another record when it has been called before",
+            "keep no state from record to record: a worker's share of them is chance",
+        )
     if not subject.is_random:
         return "not random, the same each time"
     if all(same(results[0][0], result) for result in results[0][1:]):
         raise CheckFailedError(f"gives the same record for {len(SEEDS)} different seeds", "draw from self.R")
     return "the same seed gives the same record, another seed another one"
+
+
+def _one_after_another(subject: Subject) -> list[dict[str, Any]]:
+    """Run one and the same transform on record after record, with pictures of another shape between."""
+    transform, found = subject.make(), []
+    for seed in SEEDS:
+        found.append(_plain(subject.run(seed=seed, transform=transform)))
+        subject.run(Sample(SIZES["portrait"]), seed=seed, transform=transform)
+    return found
 
 
 def check_replay(subject: Subject) -> str:
@@ -116,7 +130,7 @@ def in_worker(work: Callable[..., Any], *arguments: Any) -> Any:
             return pool.submit(work, *arguments).result(timeout=LONGEST_S)
     except Exception as error:
         raise CheckFailedError(
-            f"does not go to a worker process: {type(error).__name__}: {str(error).partition(chr(10))[0][:160]}",
+            f"does not go to a worker process: {type(error).__name__}: {describe_error(error)[:160]}",
             "define it at the top of an installed module; keep no lambda, open file or lock in it",
         ) from None
 

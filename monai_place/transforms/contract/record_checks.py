@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai_place.transforms.contract.report import CheckFailedError, NotApplicableError
 from monai_place.transforms.contract.sample import BOX_CLASSES, BOXES, IMAGE, MASK, SIZES, Sample, same
 from monai_place.transforms.contract.subject import Subject
+from monai_place.transforms.intensity import NormalizeRadiographd
 
 __all__ = ["check_constant", "check_input", "check_keys", "check_missing", "check_runs", "check_shape", "check_values"]
 
@@ -103,8 +104,11 @@ def check_values(subject: Subject) -> str:
         raise CheckFailedError("gives values that are not finite")
     low, high = float(values.min()), float(values.max())
     if low < -1e-4 or high > 1 + 1e-4:
-        raise NotApplicableError(
-            f"gives {low:g} to {high:g}; before NormalizeRadiographd everything must lie in [0, 1]"
+        if isinstance(subject.make(), NormalizeRadiographd):
+            raise NotApplicableError(f"gives {low:g} to {high:g}, as what normalizes must")
+        raise CheckFailedError(
+            f"gives {low:g} to {high:g}, expected values in [0, 1]",
+            "scale or clip them to [0, 1]: image_steps and NormalizeRadiographd refuse others",
         )
     tracked = "" if isinstance(image, MetaTensor) else "; a plain tensor, whose affine is lost"
     return f"float32 in [0, 1]{tracked}"

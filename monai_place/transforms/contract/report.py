@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Check", "CheckFailedError", "ContractReport", "NotApplicableError", "run_check"]
+__all__ = ["Check", "CheckFailedError", "ContractReport", "NotApplicableError", "describe_error", "run_check"]
 
 Status: TypeAlias = Literal["pass", "fail", "not applicable"]
 SIGNS: dict[Status, str] = {"pass": "pass", "fail": "FAIL", "not applicable": " -  "}
+START = r"(?:~?/|[A-Za-z]:[\\/]|\\\\)"  # of an absolute path, of Windows too
+QUOTED_FOLDERS = re.compile(rf"(?<=['\"]){START}(?:[^'\"\n]*[\\/])?(?=[^'\"\\/\n]+['\"])")
+FOLDERS = re.compile(rf"(?<![\w.:/\\]){START}(?:[^\s'\"\\/]+[\\/])+")
 
 
 class CheckFailedError(Exception):
@@ -107,7 +112,7 @@ def run_check(name: str, check: Callable[[], str]) -> Check:
         return Check(name, "fail", str(failure), failure.cure)
     except Exception as error:  # whatever somebody else's code raises
         root = _root(error)
-        return Check(name, "fail", f"raises {type(root).__name__}: {_first_line(root)}")
+        return Check(name, "fail", f"raises {type(root).__name__}: {describe_error(root)}")
 
 
 def _root(error: BaseException) -> BaseException:
@@ -117,5 +122,19 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:200]
+def describe_error(error: BaseException) -> str:
+    """Return the first line of an error's text, its paths without their folders: these tell whose machine it is.
+
+    Args:
+        error: of somebody else's code.
+
+    Example:
+        >>> describe_error(FileNotFoundError(2, "No such file", "/home/jane doe/lut.npy"))
+        'lut.npy: No such file'
+        >>> describe_error(ValueError("/data/doe/lut.npy has 3/4 of its values"))
+        'lut.npy has 3/4 of its values'
+    """
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{Path(str(error.filename)).name}: {error.strerror}"
+    line = (str(error).splitlines() or [""])[0]
+    return FOLDERS.sub("", QUOTED_FOLDERS.sub("", line))[:200]

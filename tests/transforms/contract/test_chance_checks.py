@@ -25,6 +25,13 @@ def test_chance_that_no_seed_rules_is_found(name: str, message: str) -> None:
     assert "self.R" in check.cure
 
 
+@pytest.mark.parametrize("name", ["Counts", "Remembers", "CountsBesideItsSeed"])
+def test_a_state_that_is_kept_from_record_to_record_is_found(name: str) -> None:
+    check = check_transform(getattr(bad_transforms, name), worker=False)["seed"]
+    assert (check.status, check.message) == ("fail", "gives another record when it has been called before")
+    assert "keep no state" in check.cure
+
+
 def test_what_draws_by_its_seed_passes_and_need_not_replay() -> None:
     report = check_transform(bad_transforms.DrawsByItsSeed, worker=False)
     report.require()

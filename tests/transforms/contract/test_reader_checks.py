@@ -19,6 +19,7 @@ DICOM = Path(pydicom.__file__).parent / "data" / "test_files" / "CT_small.dcm"
         ("TalkativeReader", "refusal", "the error of a missing file tells its folder"),
         ("MuteReader", "refusal", "raises ValueError, which does not name the file"),
         ("GuessingReader", "refusal", "a missing file gives a picture"),
+        ("CountingReader", "same", "gives different pictures of the same file"),
         ("ByNameReader", "same", "another picture of the same file under another name"),
     ],
 )

@@ -21,6 +21,8 @@ from tests.support import bad_transforms
         ("UnclearAboutMissing", ["missing"], "raises RuntimeError, which does not name the key"),
         ("Bytes", ["values"], "gives uint8, expected float32"),
         ("Infinite", ["values"], "gives values that are not finite"),
+        ("Brighter", ["values"], "gives 0 to 1.5, expected values in [0, 1]"),
+        ("Centers", ["values"], "gives -0.5 to 0.5, expected values in [0, 1]"),
         ("DropsChannel", ["shape"], "gives (96, 144) for (1, 96, 144), expected (1, H, W)"),
         ("StretchesByRange", ["constant"], "makes NaN or infinity of a black picture"),
     ],

@@ -48,3 +48,29 @@ def test_a_test_of_ones_own_fails_with_the_report() -> None:
     with pytest.raises(AssertionError, match="2 checks failed\nOursd\nFAIL  keys"):
         report().require()
     ContractReport("Oursd", ()).require()
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory", "/home/jane doe/p1/lut.npy"),
+            "lut.npy: No such file or directory",
+        ),
+        (ValueError("cannot read '/home/jane doe/p1/lut.npy' or \"/srv/b.npy\""), "cannot read 'lut.npy' or \"b.npy\""),
+        (
+            ValueError("/srv/doe/lut.npy: 1/2 of (1, H, W) and/or C:\\doe\\lut.npy"),
+            "lut.npy: 1/2 of (1, H, W) and/or lut.npy",
+        ),
+        (ImportError("cannot import name 'A' from 'b' (/home/doe/b.py)"), "cannot import name 'A' from 'b' (b.py)"),
+        (ValueError("~/doe/lut.npy, see https://monai.io/a/b"), "lut.npy, see https://monai.io/a/b"),
+        (ValueError("data/lut.npy\nsecond line"), "data/lut.npy"),
+        (ValueError(), ""),
+    ],
+)
+def test_an_error_of_somebody_elses_code_tells_no_folder(error: Exception, text: str) -> None:
+    def fails() -> str:
+        raise error
+
+    check = run_check("runs", fails)
+    assert check.message == f"raises {type(error).__name__}: {text}"
