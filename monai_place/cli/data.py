@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -147,15 +148,18 @@ def split(
     """Split a datalist by patient, and list the ids of splits and label fractions, so that they can be published."""
     from monai_place.data.id_lists import split_datalist
 
+    thirds = None if keep else _numbers(fractions, "--fractions")
+    shares, seeds = _numbers(label_fractions, "--label-fractions"), _numbers(label_seeds, "--label-seeds")
+    _check_split(thirds, shares, seeds)
     with clean_errors():
         report = split_datalist(
             datalist,
             out,
-            fractions=None if keep else _numbers(fractions, "--fractions"),
+            fractions=thirds,
             seed=seed,
             stratify=stratify,
-            label_fractions=_numbers(label_fractions, "--label-fractions"),
-            label_seeds=[int(number) for number in _numbers(label_seeds, "--label-seeds")],
+            label_fractions=shares,
+            label_seeds=[int(number) for number in seeds],
             require=require,
         )
     if as_json:
@@ -228,6 +232,21 @@ def _numbers(text: str, option: str) -> list[float]:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a list of numbers such as 0.01,0.1", param_hint=option) from None
+
+
+def _check_split(fractions: Sequence[float] | None, shares: Sequence[float], seeds: Sequence[float]) -> None:
+    """Refuse as bad usage what can be no split, before a file is read."""
+    from monai_place.data.splits import check_fractions
+
+    if fractions is not None:
+        try:
+            check_fractions(fractions)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--fractions") from None
+    if not all(0 < share <= 1 for share in shares):
+        raise typer.BadParameter(f"expected shares above 0 and at most 1, got {shares}", param_hint="--label-fractions")
+    if not all(seed >= 0 and float(seed).is_integer() for seed in seeds):
+        raise typer.BadParameter(f"expected whole numbers of 0 or more, got {seeds}", param_hint="--label-seeds")
 
 
 def _show(report: PrepareReport, *, as_json: bool) -> None:

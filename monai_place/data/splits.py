@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from monai_place.data.datalist import SPLITS
 
-__all__ = ["draw_fraction", "split_patients"]
+__all__ = ["check_fractions", "draw_fraction", "split_patients"]
 
 
 def split_patients(
@@ -42,8 +42,7 @@ def split_patients(
         >>> sorted(split_patients({str(patient): "" for patient in range(10)}).values())
         ['test', 'test', 'training', 'training', 'training', 'training', 'training', 'training', 'training', 'validation']
     """  # noqa: E501  (the output of the example cannot be wrapped)
-    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f"fractions must be {len(SPLITS)} numbers of at least 0 that sum to 1, got {fractions}")
+    check_fractions(fractions)
     sizes = {} if sizes is None else sizes
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for patient in sorted(strata):
@@ -61,6 +60,17 @@ def split_patients(
             assigned[patient] = SPLITS[chosen]
     _fill_empty(assigned, target)
     return assigned
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Refuse what can be no shares of training, validation and test.
+
+    Raises:
+        ValueError: the fractions are not three that sum to 1.
+    """
+    # Written so that NaN is refused, too.
+    if len(fractions) != len(SPLITS) or not min(fractions) >= 0 or not abs(sum(fractions) - 1) <= 1e-6:
+        raise ValueError(f"fractions must be {len(SPLITS)} numbers of at least 0 that sum to 1, got {fractions}")
 
 
 def draw_fraction(ids: Iterable[str], fraction: float, *, seed: int = 0) -> set[str]:

@@ -29,7 +29,23 @@ def test_what_is_no_number_is_bad_usage(words: Any, datalist: Path, call: Any, t
     assert not (tmp_path / "out").exists()
 
 
-def test_impossible_fractions_are_an_error(datalist: Path, call: Any, tmp_path: Path) -> None:
-    done = call("split", datalist, tmp_path / "out", "--fractions", "0.5,0.1")
-    assert done.code == 1
-    assert done.err.startswith("error: fractions must be 3 numbers")
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--fractions", "0.5,0.5", "fractions must be 3 numbers of at least 0 that sum to 1, got [0.5, 0.5]"),
+        ("--fractions", "0.5,0.1,0.1", "fractions must be 3 numbers"),
+        ("--fractions", "nan,0.5,0.5", "fractions must be 3 numbers"),
+        ("--label-fractions", "0.1,1.5", "expected shares above 0 and at most 1, got [0.1, 1.5]"),
+        ("--label-fractions", "0", "expected shares above 0"),
+        ("--label-seeds", "1.5", "expected whole numbers of 0 or more, got [1.5]"),
+        ("--label-seeds", "inf", "expected whole numbers of 0 or more"),
+    ],
+)
+def test_what_can_be_no_split_is_bad_usage(
+    datalist: Path, call: Any, tmp_path: Path, option: str, value: str, message: str
+) -> None:
+    done = call("split", datalist, tmp_path / "out", option, value)
+    assert done.code == 2
+    assert message in " ".join(done.err.replace("\u2502", " ").split())
+    assert option in done.err
+    assert not (tmp_path / "out").exists()

@@ -42,7 +42,7 @@ def test_a_fraction_of_zero_leaves_its_split_empty() -> None:
     assert set(split_patients(STRATA, fractions=(0.8, 0.0, 0.2)).values()) == {"training", "test"}
 
 
-@pytest.mark.parametrize("fractions", [(0.7, 0.3), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1)])
+@pytest.mark.parametrize("fractions", [(0.7, 0.3), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)])
 def test_fractions_that_do_not_sum_to_1_are_refused(fractions: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="fractions must be 3 numbers of at least 0 that sum to 1"):
         split_patients(STRATA, fractions=fractions)
