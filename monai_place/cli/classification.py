@@ -115,7 +115,7 @@ def _train(
     resume: bool,
     dry_run: bool,
 ) -> None:
-    from monai_place.engines.bundle import bundle_folder, bundle_run_command, read_run_settings
+    from monai_place.engines.bundle import FEATURES, bundle_folder, bundle_run_command, read_run_settings
     from monai_place.inference.classification_runs import classification_configs, classify_by_training
 
     configs = classification_configs(kind, mode)
@@ -127,7 +127,7 @@ def _train(
         settings |= {"checkpoint": checkpoint, "datalist": str(datalist), "mode": mode}
         settings |= {key: value for key, value in given.items() if value is not None} | changes
         settings["resume"] = "auto" if resume else "never"
-        if not resume and out.is_dir() and any(out.iterdir()):
+        if not resume and out.is_dir() and any(entry.name != FEATURES for entry in out.iterdir()):
             raise FileExistsError(f"{out.name!r} is not empty; go on with --resume, or choose another folder")
         typer.echo(bundle_run_command(bundle_folder(), settings, config=configs, output=out))
         if dry_run:

@@ -7,15 +7,25 @@ import os
 import shlex
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from monai_place.atomic import write_json_atomic
+from monai_place.atomic import write_bytes_atomic, write_json_atomic
 
-__all__ = ["add_bundle_files", "bundle_folder", "bundle_run_command", "new_bundle", "read_run_settings", "run_bundle"]
+__all__ = [
+    "FEATURES",
+    "add_bundle_files",
+    "bundle_folder",
+    "bundle_run_command",
+    "new_bundle",
+    "read_run_settings",
+    "run_bundle",
+]
 
 SETTINGS = "run.json"
+FEATURES = "features"  # cache of a run, of whole files with keys; it serves the next run after one that failed
 PARTS = ("configs", "docs", "LICENSE")
 WRAPPINGS = ("Failed to evaluate", "Failed to instantiate")  # what MONAI's parser makes of any error
 
@@ -130,7 +140,8 @@ def run_bundle(
 
     Args:
         folder: of the bundle, see `new_bundle`.
-        settings: overrides of the config; kept in `run.json`, without `resume`.
+        settings: overrides of the config; kept in `run.json`, without `resume`. A run that fails before it has written
+            anything leaves no `run.json`, or the one that was there.
         config: file in the bundle's `configs`; of several a later one overrides those before it.
         output: where the run writes, and where `run.json` lies; None is the bundle itself.
 
@@ -140,10 +151,9 @@ def run_bundle(
     import monai.bundle
 
     kept = {key: value for key, value in settings.items() if key != "resume"}
-    write_json_atomic(Path(folder if output is None else output) / SETTINGS, kept)
     files = [str(Path(folder) / "configs" / name) for name in ([config] if isinstance(config, str) else config)]
     places = {"bundle_root": str(folder)} | ({} if output is None else {"output_dir": str(output)})
-    with warnings.catch_warnings():
+    with _keep_settings(Path(folder if output is None else output), kept), warnings.catch_warnings():
         # MONAI tells of every config that it is a program; this one is the user's own folder, made from our bundle.
         warnings.filterwarnings("ignore", "parsing config_file", UserWarning)
         try:
@@ -153,3 +163,34 @@ def run_bundle(
             while cause.__cause__ is not None and str(cause).startswith(WRAPPINGS):
                 cause = cause.__cause__
             raise cause from None
+
+
+@contextmanager
+def _keep_settings(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Write `run.json`, and take it back where the run ends with an error and has written nothing else."""
+    made = not folder.exists()
+    path = folder / SETTINGS
+    old = path.read_bytes() if path.is_file() else None
+    before = _written_files(folder)
+    write_json_atomic(path, settings)
+    try:
+        yield
+    except Exception:
+        if _written_files(folder) == before:
+            if old is not None:
+                write_bytes_atomic(path, old)
+            else:
+                path.unlink(missing_ok=True)
+            if made and not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+
+
+def _written_files(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Return what a run has written, with time and size, but for its settings and features."""
+    found = {}
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.name not in (SETTINGS, FEATURES):
+            files = [path for path in (entry.rglob("*") if entry.is_dir() else (entry,)) if path.is_file()]
+            found |= {path: ((status := path.stat()).st_mtime_ns, status.st_size) for path in files}
+    return found

@@ -43,7 +43,6 @@ def train_report_generator(
     if not resume and any((out / "checkpoints").glob("checkpoint_*.pt")):
         raise FileExistsError(f"{out.name!r} holds a run already; go on with resume, or choose another folder")
     given = report_settings(checkpoint, datalist, settings, resume=resume)
-    out.mkdir(parents=True, exist_ok=True)
     run_bundle(bundle_folder(), given, config=CONFIG, output=out)
     return out / "generator"
 

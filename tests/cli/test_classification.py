@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,37 @@ def test_bad_usage_begins_nothing(
     assert done.code == 2
     assert message in " ".join(done.err.replace("│", " ").split())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("verb", ["probe", "finetune", "train-report"])
+def test_a_command_that_failed_leaves_nothing_that_refuses_the_corrected_one(
+    call: Call, model: Path, datalist: Path, tmp_path: Path, verb: str
+) -> None:
+    done = call(verb, tmp_path / "gone", datalist, "--out", tmp_path / "run")
+    assert (done.code, "'gone' does not exist" in done.err) == (1, True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_probe_that_failed_after_its_features_leaves_them_alone_and_can_be_given_again(
+    call: Call, model: Path, datalist: Path, tmp_path: Path
+) -> None:
+    bare = shutil.copytree(datalist.parent, tmp_path / "phantom") / datalist.name
+    bare.write_text(json.dumps({**json.loads(bare.read_text()), "validation": []}))
+    done = call("probe", model, bare, "--out", tmp_path / "run", *QUICK)
+    assert (done.code, "split 'validation' has no record with a label" in done.err) == (1, True)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["features"]
+    again = call("probe", model, datalist, "--out", tmp_path / "run", *QUICK)
+    assert again.code == 0, again.err
+
+
+def test_a_resumed_probe_that_fails_keeps_the_settings_of_the_run(
+    call: Call, probed: Any, datalist: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(probed[0], tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    done = call("probe", tmp_path / "gone", datalist, "--out", tmp_path / "run", "--resume")
+    assert (done.code, "'gone' does not exist" in done.err) == (1, True)
+    assert (tmp_path / "run" / "run.json").read_bytes() == (probed[0] / "run.json").read_bytes()
 
 
 def test_what_the_data_lacks_is_one_line(call: Call, model: Path, datalist: Path, tmp_path: Path) -> None:

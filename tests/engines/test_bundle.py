@@ -78,6 +78,22 @@ def test_error_of_a_run_arrives_without_the_wrapping_of_the_parser(tmp_path: Pat
         run_bundle(tmp_path, {}, config="tiny.json")
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_settings_of_a_run_that_failed_stay_only_with_what_it_wrote(tmp_path: Path, written: bool) -> None:  # noqa: FBT001
+    (tmp_path / "configs").mkdir()
+    run = ["$pathlib.Path(@output_dir, 'history.jsonl').touch()"] if written else []
+    config = {"imports": ["$import pathlib"], "number": 1, "run": [*run, "$int('many')"]}
+    (tmp_path / "configs" / "tiny.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ValueError, match="invalid literal for int"):
+        run_bundle(tmp_path, {}, config="tiny.json", output=tmp_path / "out")
+    assert (tmp_path / "out" / "run.json").is_file() == (tmp_path / "out").exists() == written
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "out" / "run.json").write_text('{"number": 3}', "utf-8")
+    with pytest.raises(ValueError, match="invalid literal for int"):
+        run_bundle(tmp_path, {"number": 2}, config="tiny.json", output=tmp_path / "out")
+    assert read_run_settings(tmp_path / "out") == {"number": 2 if written else 3}
+
+
 def test_several_configs_run_on_top_of_each_other_and_write_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "one.json").write_text(
