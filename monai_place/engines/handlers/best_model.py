@@ -104,7 +104,7 @@ class BestModelHandler:
             return
         name = self.metric or engine.state.key_metric_name
         if name not in engine.state.metrics:
-            raise KeyError(f"the evaluator has no metric {name!r}; it has {sorted(engine.state.metrics)}")
+            raise ValueError(f"the evaluator has no metric {name!r}; it has {sorted(engine.state.metrics)}")
         value = float(engine.state.metrics[name])
         if not self.is_better(value, self.value):
             return

@@ -62,7 +62,7 @@ class PatienceHandler:
 
     def _score(self, engine: Any) -> float:
         if self.metric not in engine.state.metrics:
-            raise KeyError(f"the evaluator has no metric {self.metric!r}; it has {sorted(engine.state.metrics)}")
+            raise ValueError(f"the evaluator has no metric {self.metric!r}; it has {sorted(engine.state.metrics)}")
         value = self.sign * float(engine.state.metrics[self.metric])
         return value if math.isfinite(value) else -math.inf
 

@@ -110,7 +110,7 @@ def test_it_follows_monais_key_metric(tmp_path: Path) -> None:
 
 def test_a_missing_metric_is_an_error_that_lists_the_others(tmp_path: Path) -> None:
     handler = BestModelHandler(tmp_path / "model.pt", TinyNetwork(), metric="auroc")
-    with pytest.raises(KeyError, match=r"no metric 'auroc'; it has \['val_loss', 'val_loss_ita', 'val_loss_size'\]"):
+    with pytest.raises(ValueError, match=r"no metric 'auroc'; it has \['val_loss', 'val_loss_ita', 'val_loss_size'\]"):
         build_run(tmp_path, epochs=1, evaluator_handlers=(handler,)).go()
 
 

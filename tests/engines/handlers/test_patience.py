@@ -80,5 +80,5 @@ def test_ill_arguments_are_refused() -> None:
 def test_a_metric_that_is_not_there_is_an_error_with_those_that_are(tmp_path: Path) -> None:
     handler = PatienceHandler(metric="gone")
     run = build_run(tmp_path, studies=8, epochs=2, evaluator_handlers=(handler,))
-    with pytest.raises(KeyError, match=r"no metric 'gone'; it has \['val_loss'"):
+    with pytest.raises(ValueError, match=r"no metric 'gone'; it has \['val_loss'"):
         run.go()
