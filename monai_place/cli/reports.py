@@ -28,6 +28,7 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; by default a
 Beams = Annotated[int, typer.Option(help="Beams of the search; 1 is greedy.", min=1)]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest report in tokens.", min=1)]
 MinTokens = Annotated[int, typer.Option(help="Shortest report in tokens.", min=0)]
+Length = Annotated[float, typer.Option(help="With beams, above 0 favors longer reports and below 0 shorter ones.")]
 Ngram = Annotated[int, typer.Option(help="Write no run of so many tokens twice; 0 does not ask.", min=0)]
 Penalty = Annotated[float, typer.Option(help="Above 1 makes repetitions less likely.", min=0.01)]
 
@@ -91,6 +92,7 @@ def generate(
     beams: Beams = 1,
     max_tokens: MaxTokens = None,
     min_tokens: MinTokens = 0,
+    length_penalty: Length = 1.0,
     no_repeat_ngram: Ngram = 0,
     repetition_penalty: Penalty = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
@@ -110,7 +112,7 @@ def generate(
         raise typer.BadParameter(f"{evidence!r} is not one of attention, grounding", param_hint="--evidence")
     chosen = pick_device(device)
     with clean_errors():
-        settings = _settings(beams, max_tokens, min_tokens, no_repeat_ngram, repetition_penalty)
+        settings = _settings(beams, max_tokens, min_tokens, length_penalty, no_repeat_ngram, repetition_penalty)
         writer, files = load_report_generator(model, device=chosen), image_files(inputs)
         with count_progress("generate") as progress:
             found = writer.generate(
@@ -147,6 +149,7 @@ def evaluate_report(
     beams: Beams = 1,
     max_tokens: MaxTokens = None,
     min_tokens: MinTokens = 0,
+    length_penalty: Length = 1.0,
     no_repeat_ngram: Ngram = 0,
     repetition_penalty: Penalty = 1.0,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the intervals.", min=10)] = 1000,
@@ -168,7 +171,7 @@ def evaluate_report(
         raise typer.BadParameter(f"{split!r} is not one of {', '.join(SPLITS)}", param_hint="--split")
     chosen = pick_device(device)
     with clean_errors():
-        settings = _settings(beams, max_tokens, min_tokens, no_repeat_ngram, repetition_penalty)
+        settings = _settings(beams, max_tokens, min_tokens, length_penalty, no_repeat_ngram, repetition_penalty)
         classes = tuple(read_datalist(datalist).classes)
         judge = ReportJudge(ReportLabeller(labeller), classes) if labeller else choose_labeller(classes)
         writer = load_report_generator(model, device=chosen)
@@ -191,15 +194,16 @@ def evaluate_report(
     list_failed((entry["source"], entry["reason"]) for entry in values["failed"])
 
 
-def _settings(beams: int, max_tokens: int | None, min_tokens: int, ngram: int, penalty: float) -> Any:
+def _settings(beams: int, max_tokens: int | None, min_tokens: int, length: float, ngram: int, repetition: float) -> Any:
     from monai_place.networks import GenerationSettings
 
     return GenerationSettings(
         beams=beams,
         max_tokens=max_tokens,
         min_tokens=min_tokens,
+        length_penalty=length,
         no_repeat_ngram=ngram,
-        repetition_penalty=penalty,
+        repetition_penalty=repetition,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,9 @@ class GenerationSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
         if self.max_tokens is not None and self.max_tokens < max(1, self.min_tokens):
             raise ValueError(f"max_tokens is {self.max_tokens}, expected at least {max(1, self.min_tokens)}")
-        if not self.repetition_penalty > 0:
+        if not math.isfinite(self.length_penalty):
+            raise ValueError(f"length_penalty is {self.length_penalty}, expected a finite number")
+        if not 0 < self.repetition_penalty < math.inf:
             raise ValueError(f"repetition_penalty is {self.repetition_penalty}, expected a positive number")
 
     def to_dict(self) -> dict[str, Any]:

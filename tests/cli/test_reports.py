@@ -65,6 +65,21 @@ def test_reports_are_printed_written_and_shown(
     assert "Not a medical device" in values["note"]
 
 
+def test_length_penalty_makes_the_beams_prefer_longer_or_shorter_reports(
+    call: Call, written: tuple[Path, Done], datalist: Path, tmp_path: Path
+) -> None:
+    images = sorted((datalist.parent / "images").iterdir())[:4]
+    lengths = {}
+    for penalty in (-20.0, 20.0):
+        words = ["--beams", 4, "--length-penalty", penalty, "--max-tokens", 12, "--json"]
+        values = call("generate", written[0], *images, *words).json()
+        assert values["settings"]["length_penalty"] == penalty
+        lengths[penalty] = [len(entry["text"]) for entry in values["results"]]
+    assert sum(lengths[-20.0]) < sum(lengths[20.0])
+    wrong = call("generate", written[0], images[0], "--length-penalty", "nan")
+    assert (wrong.code, "length_penalty is nan" in wrong.err) == (1, True)
+
+
 def test_a_bad_file_is_listed_and_the_exit_code_is_one(call: Call, written: tuple[Path, Done], tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"none")
@@ -78,11 +93,13 @@ def test_evaluation_stands_beside_constant_reports(
 ) -> None:
     file = tmp_path / "numbers.json"
     words: list[Any] = ["--split", "validation", "--json", file, "--bootstrap", 20, "--max-tokens", 10]
+    words += ["--length-penalty", 0.5]
     done = call("evaluate-report", written[0], datalist, *words)
     assert done.code == 0, done.err
     assert "Generator minus constant, paired" in done.out
     values = json.loads(file.read_text())
     assert values["split"] == "validation"
+    assert values["settings"]["length_penalty"] == 0.5
     assert set(values["differences"]) == {"most_frequent", "best_f1"}
 
 

@@ -99,6 +99,7 @@ def test_a_prompt_that_fills_the_room_is_refused():
         pytest.param({"beams": 0}, "beams is 0", id="beams"),
         pytest.param({"min_tokens": 5, "max_tokens": 4}, "max_tokens is 4, expected at least 5", id="lengths"),
         pytest.param({"repetition_penalty": 0.0}, "repetition_penalty is 0.0", id="penalty"),
+        pytest.param({"length_penalty": float("nan")}, "length_penalty is nan", id="length"),
         pytest.param({"no_repeat_ngram": -1}, "no_repeat_ngram is -1", id="ngram"),
     ],
 )
