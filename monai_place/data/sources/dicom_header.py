@@ -10,6 +10,7 @@ about the observer or the context (HAS OBS CONTEXT, PS3.3 C.17.3), names, dates 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,17 +26,28 @@ if TYPE_CHECKING:
 
 __all__ = ["DicomHeader", "read_dicom_header"]
 
+# What the basic profile (PS3.15 E.1) replaces and a report may repeat. Not what describes the patient (age, sex, size,
+# occupation) or the examination: a report is about that.
 NAMES = (
     "PatientName",
     "OtherPatientNames",
     "PatientBirthName",
     "PatientMotherBirthName",
+    "ResponsiblePerson",
     "ReferringPhysicianName",
+    "ConsultingPhysicianName",
     "RequestingPhysician",
     "PerformingPhysicianName",
+    "ScheduledPerformingPhysicianName",
     "PhysiciansOfRecord",
     "NameOfPhysiciansReadingStudy",
+    "NamesOfIntendedRecipientsOfResults",
     "OperatorsName",
+    "OrderEnteredBy",
+    "ContentCreatorName",
+    "ReviewerName",
+    "HumanPerformerName",
+    "PersonName",
 )
 DATES = (
     "PatientBirthDate",
@@ -44,22 +56,92 @@ DATES = (
     "AcquisitionDate",
     "ContentDate",
     "AcquisitionDateTime",
+    "InstanceCreationDate",
+    "DateOfSecondaryCapture",
     "AdmittingDate",
+    "DischargeDate",
     "PerformedProcedureStepStartDate",
+    "PerformedProcedureStepEndDate",
+    "ScheduledProcedureStepStartDate",
+    "IssueDateOfImagingServiceRequest",
+    "StudyVerifiedDate",
+    "StudyReadDate",
+    "StudyArrivalDate",
+    "StudyCompletionDate",
+    "LastMenstrualDate",
 )
 NUMBERS = (
     "PatientID",
     "OtherPatientIDs",
     "AccessionNumber",
     "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
     "InstitutionName",
     "InstitutionAddress",
     "AdmissionID",
+    "ServiceEpisodeID",
+    "MedicalRecordLocator",
     "PlacerOrderNumberImagingServiceRequest",
     "FillerOrderNumberImagingServiceRequest",
     "DeviceSerialNumber",
     "PatientAddress",
     "PatientTelephoneNumbers",
+    "PatientTelecomInformation",
+    "ReferringPhysicianAddress",
+    "ReferringPhysicianTelephoneNumbers",
+    "PersonAddress",
+    "PersonTelephoneNumbers",
+    "OrderCallbackPhoneNumber",
+    "ResponsibleOrganization",
+    "HumanPerformerOrganization",
+    "VerifyingOrganization",
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+    "ClinicalTrialCoordinatingCenterName",
+)
+# Some archives have words in them, such as "THORAX": only what has a digit counts.
+STEPS = (
+    "StudyID",
+    "RequestedProcedureID",
+    "ScheduledProcedureStepID",
+    "PerformedProcedureStepID",
+    "DeviceID",
+    "DetectorID",
+    "PlateID",
+    "CassetteID",
+    "GantryID",
+    "GeneratorID",
+    "PerformedStationAETitle",
+    "ScheduledStationAETitle",
+)
+# Names of places and machines, which people choose: what is no more than one of these words names none.
+PLACES = (
+    "StationName",
+    "PerformedStationName",
+    "PerformedLocation",
+    "ScheduledStationName",
+    "ScheduledProcedureStepLocation",
+    "RequestedProcedureLocation",
+    "InstitutionalDepartmentName",
+    "RequestingService",
+    "OrderEntererLocation",
+    "CurrentPatientLocation",
+    "PatientInstitutionResidence",
+    "CountryOfResidence",
+    "RegionOfResidence",
+    "IssuerOfPatientID",
+    "IssuerOfAdmissionID",
+)
+COMMON_WORDS = re.compile(
+    "ap|bedside|cardiac|cardiology|chest|clinic|cr|ct|dr|dx|emergency|er|heart|hospital|icu|lateral|left|lungs?|mobile|"
+    "none|other|pa|pa?ediatrics?|portable|pulmonary|pulmonology|radiograph(y|ie)|radiolog(y|ie|ía)|right|room|röntgen|"
+    "surgery|thoracic|thorax|t[oó]rax|trauma|unit|unknown|upright|ward|x-?ray|xr",
+    re.IGNORECASE,
 )
 PLAIN = (
     "SOPClassUID",
@@ -72,10 +154,25 @@ PLAIN = (
     "Rows",
     "ContentTime",
 )
-# Some archives have words in them, such as "THORAX": only what has a digit counts.
-STEPS = ("StudyID", "RequestedProcedureID", "ScheduledProcedureStepID", "PerformedProcedureStepID")
-# Sequences whose items hold further numbers: of other archives, and of the requests.
-NUMBERED = ("OtherPatientIDsSequence", "RequestAttributesSequence", "ReferencedRequestSequence")
+# Sequences whose items hold more of the same: of other archives, of requests, of who had to do with it.
+NUMBERED = (
+    "OtherPatientIDsSequence",
+    "RequestAttributesSequence",
+    "ReferencedRequestSequence",
+    "ReferringPhysicianIdentificationSequence",
+    "ConsultingPhysicianIdentificationSequence",
+    "PhysiciansOfRecordIdentificationSequence",
+    "PhysiciansReadingStudyIdentificationSequence",
+    "PerformingPhysicianIdentificationSequence",
+    "RequestingPhysicianIdentificationSequence",
+    "OperatorIdentificationSequence",
+    "ActualHumanPerformersSequence",
+    "ContributingEquipmentSequence",
+    "AuthorObserverSequence",
+    "ParticipantSequence",
+    "CustodialOrganizationSequence",
+)
+CODED = ("InstitutionCodeSequence",)  # whose meaning is a name
 STRUCTURED = ("ContentSequence", "VerifyingObserverSequence")
 TEXT_REPORTS = "1.2.840.10008.5.1.4.1.1.88."  # the SOP classes of structured reports (PS3.6 A)
 MAX_DEPTH = 32
@@ -101,7 +198,7 @@ class DicomHeader:
         report: the text of a structured report, or None where it is none.
         names: of persons.
         dates: days.
-        numbers: of the patient and the study, and the institution's name and address.
+        numbers: of the patient, the study and the devices, and the names and addresses of institutions and places.
     """
 
     instance: str = ""
@@ -149,7 +246,7 @@ def _read(path: Path) -> Dataset:
     from pydicom import dcmread
 
     _refuse_deflate_bomb(path)
-    tags = [*NAMES, *DATES, *NUMBERS, *STEPS, *NUMBERED, *PLAIN, *STRUCTURED]
+    tags = [*NAMES, *DATES, *NUMBERS, *STEPS, *PLACES, *NUMBERED, *CODED, *PLAIN, *STRUCTURED]
     return dcmread(path, force=True, stop_before_pixels=True, specific_tags=list(tags))
 
 
@@ -170,8 +267,8 @@ def _header(dataset: Dataset) -> DicomHeader:
         is_image="Rows" in dataset,
         date=text("ContentDate") + text("ContentTime"),
         report=_report(dataset) if text("SOPClassUID").startswith(TEXT_REPORTS) else None,
-        names=tuple(dict.fromkeys((*_values(dataset, NAMES), *_observers(dataset)))),
-        dates=tuple(dict.fromkeys(_values(dataset, DATES))),
+        names=tuple(dict.fromkeys((*_values_within(dataset, NAMES), *_observers(dataset)))),
+        dates=tuple(dict.fromkeys(_values_within(dataset, DATES))),
         numbers=tuple(dict.fromkeys(_numbers(dataset))),
     )
 
@@ -186,16 +283,27 @@ def _values(dataset: Dataset, keys: Sequence[str]) -> Iterator[str]:
                 yield str(part)
 
 
+def _values_within(dataset: Dataset, keys: Sequence[str]) -> Iterator[str]:
+    """Yield the values of the file and of the items of its sequences."""
+    yield from _values(dataset, keys)
+    for key in NUMBERED:
+        for item in dataset.get(key) or ():
+            yield from _values(item, keys)
+
+
 def _numbers(dataset: Dataset) -> Iterator[str]:
-    for item in (dataset, *(item for key in NUMBERED for item in dataset.get(key) or ())):
-        yield from _values(item, NUMBERS)
-        yield from (value for value in _values(item, STEPS) if any(map(str.isdigit, value)))
+    yield from _values_within(dataset, NUMBERS)
+    yield from (value for value in _values_within(dataset, STEPS) if any(map(str.isdigit, value)))
+    yield from (value for value in _values_within(dataset, PLACES) if not COMMON_WORDS.fullmatch(value.strip()))
+    for key in CODED:
+        for item in dataset.get(key) or ():
+            yield from _values(item, ["CodeMeaning"])
 
 
 def _observers(dataset: Dataset) -> Iterator[str]:
     """Yield who verified a structured report, and the persons whom its content names."""
     for observer in dataset.get("VerifyingObserverSequence") or ():
-        yield from _values(observer, ["VerifyingObserverName"])
+        yield from _values(observer, ["VerifyingObserverName", "VerifyingOrganization"])
     for item, _ in _items(dataset, 0):
         yield from _values(item, ["PersonName"])
 

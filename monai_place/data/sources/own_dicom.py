@@ -38,8 +38,8 @@ De-identification (`deidentify`, on by default; files then stay where they are o
 - No name, date, accession number or path is in the datalist or in `left_out.csv`, whose entries are hashed too.
   `linkage=FILE` writes which file each id stands for, readable by you alone, outside the output.
 - A report is mended (control characters, mojibake, HTML), since a name may hide behind such. Out of it are taken,
-  `___` in their place: the names, numbers, days (in usual spellings) and the institution in
-  the headers of its study, and what `scrub` (regular expressions) finds. Numbers of fewer than four digits stay:
+  `___` in their place: the names, numbers, days (in usual spellings), institutions, places and devices in the headers
+  of its study, and what `scrub` (regular expressions) finds. Numbers of fewer than four digits stay:
   measures are such numbers.
 - **Not promised**: a report may name people in other ways, and writing burned into pixels stays. Look before you hand
   it on.

@@ -47,7 +47,7 @@ De-identification (`deidentify`, on by default; images then stay where they are 
 - A report is mended (control characters, mojibake, HTML), since a name may hide behind such. Out of it are taken,
   `___` in their place: the patient's and the study's number, the cells of
   `personal_columns`, what `scrub` (regular expressions) finds, and of a DICOM image the header's names, numbers, days
-  (in usual spellings) and institution. Numbers of fewer than four digits stay: measures are such numbers.
+  (in usual spellings), institutions, places and devices. Numbers of fewer than four digits stay: measures are such ones.
 - **Not promised**: a report may name people in other ways, `view` and `language` are copied as they stand, and writing
   burned into pixels stays. Look before you hand it on.
 """

@@ -6,7 +6,17 @@ import pydicom
 import pytest
 
 from monai_place.data.radiograph import RadiographError
-from monai_place.data.sources.dicom_header import read_dicom_header
+from monai_place.data.sources.dicom_header import (
+    CODED,
+    DATES,
+    NAMES,
+    NUMBERED,
+    NUMBERS,
+    PLACES,
+    PLAIN,
+    STEPS,
+    read_dicom_header,
+)
 from tests.support.own_archive import text_item, write_radiograph, write_report
 
 TEST_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -69,6 +79,43 @@ def test_numbers_of_requests_and_of_other_archives_are_known_and_words_in_their_
     known = header.known_strings()
     assert {"OLD77", "RP66", "ADM33", "2019-04-05"} <= known
     assert not {"THORAX", "LUNG"} & known
+
+
+def test_every_element_that_is_looked_for_is_one_of_the_standard() -> None:
+    tags = [*NAMES, *DATES, *NUMBERS, *STEPS, *PLACES, *NUMBERED, *CODED, *PLAIN]
+    assert len(set(tags)) == len(tags) - 1  # the file's own UID is asked for by itself, too
+    for tag in tags:
+        assert pydicom.datadict.tag_for_keyword(tag) is not None, tag
+    for name in NAMES:
+        assert pydicom.datadict.dictionary_VR(name) == "PN", name
+
+
+def test_places_machines_and_all_who_had_to_do_with_it_are_known(tmp_path: Path) -> None:
+    referring, equipment, institution = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+    referring.InstitutionName, referring.PersonTelephoneNumbers = "Practice Roe", "+49 30 1234"
+    equipment.OperatorsName, equipment.StationName, equipment.DeviceSerialNumber = "Coe^Ann", "ERNIE", "SN-9"
+    institution.CodeMeaning = "St. Elsewhere"
+    path = write_radiograph(
+        tmp_path / "a",
+        StationName="NORTH-XR",
+        InstitutionalDepartmentName="Radiology",
+        RequestingService="Chest",
+        CurrentPatientLocation="Ward Nightingale",
+        PerformedStationAETitle="AE_NORTH7",
+        DetectorID="DET-77",
+        CassetteID="THORAX",
+        ConsultingPhysicianName="Moe^Max",
+        DischargeDate="20200110",
+        ReferringPhysicianIdentificationSequence=[referring],
+        ContributingEquipmentSequence=[equipment],
+        InstitutionCodeSequence=[institution],
+    )
+    header = read_dicom_header(path)
+    assert header is not None
+    known = header.known_strings()
+    assert {"NORTH-XR", "Ward Nightingale", "AE_NORTH7", "DET-77", "Moe", "10.01.2020"} <= known
+    assert {"Practice Roe", "+49 30 1234", "Coe", "ERNIE", "SN-9", "St. Elsewhere"} <= known
+    assert not {"Radiology", "Chest", "THORAX"} & known
 
 
 def test_a_structured_report_becomes_text_with_its_headings(tmp_path: Path) -> None:
