@@ -188,7 +188,7 @@ def _keep_settings(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
 
 def _written_files(folder: Path) -> dict[Path, tuple[int, int]]:
     """Return what a run has written, with time and size, but for its settings and features."""
-    found = {}
+    found: dict[Path, tuple[int, int]] = {}
     for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.name not in (SETTINGS, FEATURES):
             files = [path for path in (entry.rglob("*") if entry.is_dir() else (entry,)) if path.is_file()]

@@ -79,7 +79,7 @@ def test_error_of_a_run_arrives_without_the_wrapping_of_the_parser(tmp_path: Pat
 
 
 @pytest.mark.parametrize("written", [False, True])
-def test_settings_of_a_run_that_failed_stay_only_with_what_it_wrote(tmp_path: Path, written: bool) -> None:  # noqa: FBT001
+def test_settings_of_a_run_that_failed_stay_only_with_what_it_wrote(tmp_path: Path, written: bool) -> None:
     (tmp_path / "configs").mkdir()
     run = ["$pathlib.Path(@output_dir, 'history.jsonl').touch()"] if written else []
     config = {"imports": ["$import pathlib"], "number": 1, "run": [*run, "$int('many')"]}
