@@ -157,6 +157,7 @@ def assemble(
     report.splits = {split: len(splits[split]) for split in SPLITS}
     if not any(report.splits.values()):
         raise ValueError(f"{draft.name}: no usable record; left out: {dict(report.left_out)}")
+    draft.count_notes(splits, report)
     report.pixels = sums.to_dict()
     write_left_out(report, output)
     if draft.linkage is not None:

@@ -36,7 +36,7 @@ from typing import Any
 
 from monai_place.data.datalist import SPLITS
 from monai_place.data.sources.covid19_findings import classes_of, label_of, parse_finding
-from monai_place.data.sources.draft import PrepareReport, Size, SourceDraft
+from monai_place.data.sources.draft import NO_REPORT, PrepareReport, Size, SourceDraft
 from monai_place.data.sources.masks import MaskFile
 from monai_place.data.sources.tables import read_table
 from monai_place.data.splits import split_patients
@@ -82,7 +82,7 @@ def read_covid19_cxr(
     if not rows:
         raise ValueError(f"metadata.csv: no usable X-ray row with a view of {list(views)}; left out: {report.left_out}")
     boxes = _read_boxes(source / BOXES)
-    records = [(row, _record(row, report)) for row in rows]
+    records = [(row, _record(row)) for row in rows]
     _name(records, report)
     known = classes_of(parse_finding(row["finding"]) for row, _ in records)
     if classes is not None:
@@ -96,6 +96,7 @@ def read_covid19_cxr(
         extra={"mask_classes": ["lung"]},
         copy=True,
     )
+    draft.record_notes = {NO_REPORT: {record["id"]: 1 for _, record in records if "report" not in record}}
     for row, record in records:
         record["label"] = label_of(parse_finding(row["finding"]), known)
         name = Path(record["image"]).name
@@ -121,15 +122,13 @@ def _choose(rows: list[Row], views: Sequence[str], report: PrepareReport) -> lis
     return chosen
 
 
-def _record(row: Row, report: PrepareReport) -> dict[str, Any]:
+def _record(row: Row) -> dict[str, Any]:
     image = f"{row.get('folder') or 'images'}/{row['filename']}"
     record: dict[str, Any] = {"image": image, "view": row["view"], "finding": row["finding"]}
     if row.get("license"):
         record["license"] = row["license"]
     if row["clinical_notes"]:
         record["report"] = row["clinical_notes"]
-    else:
-        report.notes["records without a report"] += 1
     return record
 
 

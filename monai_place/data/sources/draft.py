@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from monai_place.data.sources.masks import MaskDrawing
 
 __all__ = [
     "MASK_UNREADABLE",
+    "NO_REPORT",
     "REPORT_UNREADABLE",
     "UNREADABLE",
     "Linkage",
@@ -26,6 +28,8 @@ Size = tuple[int, int]  # height, width
 UNREADABLE = "image file unreadable"
 REPORT_UNREADABLE = "report file unreadable"
 MASK_UNREADABLE = "mask unreadable"
+
+NO_REPORT = "records without a report"  # a note
 
 
 @dataclass
@@ -135,6 +139,7 @@ class SourceDraft:
         finding_masks: how the masks of a record's `findings` are drawn, one each, by its id.
         frames: (height, width) of the picture that the boxes of a record were drawn on, by its id, where that need not
             be the image file's.
+        record_notes: of a note, how often it holds of which record: only those that are kept are counted.
         extra: more top-level keys of the datalist, such as `mask_classes`.
         copy: copy the images beside the datalist, decoding each once, in place of pointing to where they lie.
         decode: decode each image once, though it stays where it lies: a broken one is left out.
@@ -152,9 +157,20 @@ class SourceDraft:
     masks: dict[str, MaskDrawing] = field(default_factory=dict)
     finding_masks: dict[str, list[MaskDrawing]] = field(default_factory=dict)
     frames: dict[str, Size] = field(default_factory=dict)
+    record_notes: dict[str, dict[str, int]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     copy: bool = False
     decode: bool = False
     opaque: bool = False
     linkage: Linkage | None = None
     complete: RecordCompletion | None = None
+
+    def count_notes(self, kept: Mapping[str, Sequence[Mapping[str, Any]]], report: PrepareReport) -> None:
+        """Add the notes on records that are kept to those of the preparation.
+
+        Args:
+            kept: records by split.
+            report: to add to.
+        """
+        for note, counts in self.record_notes.items():
+            report.notes[note] += sum(counts.get(record["id"], 0) for records in kept.values() for record in records)

@@ -17,13 +17,14 @@ from monai_place.data.paths import PathGuard
 from monai_place.data.radiograph import RadiographError, _kind
 from monai_place.data.reports import clean_text
 from monai_place.data.sources.dicom_header import DicomHeader, read_dicom_header
-from monai_place.data.sources.draft import Linkage, PrepareReport
+from monai_place.data.sources.draft import NO_REPORT, Linkage, PrepareReport
 from monai_place.data.splits import split_patients
 
 __all__ = ["ArchiveFile", "OwnArchive", "list_files", "look_at_files", "open_archive", "split_by_patient"]
 
 BURNED_IN = "names are burned into its pixels, the header says"
 NO_IMAGE = "not an image object, or cut off before its pixels"
+TAKEN_OUT = "strings taken out of reports"
 _CHUNK = 64
 
 
@@ -57,6 +58,7 @@ class OwnArchive:
         linkage_path: where to write which file each id stands for, or None.
         patterns: what else is taken out of reports.
         rows: of the linkage.
+        record_notes: of the draft.
     """
 
     source: Path
@@ -65,6 +67,9 @@ class OwnArchive:
     linkage_path: Path | None = None
     patterns: Sequence[Any] = ()
     rows: list[tuple[str, str]] = field(default_factory=list)
+    record_notes: dict[str, dict[str, int]] = field(
+        default_factory=lambda: {note: {} for note in (TAKEN_OUT, NO_REPORT)}
+    )
 
     @property
     def is_opaque(self) -> bool:
@@ -97,16 +102,19 @@ class OwnArchive:
         """Put a report's text into a record, without the strings that are known to tell about people.
 
         Args:
-            record: to change.
+            record: to change; with its id.
             text: of the report.
             known: names, numbers and days of the same study.
         """
         if self.is_opaque:  # mended before: a control character or an entity within a name would hide it
             text, count = scrub_text(clean_text(text), known, self.patterns)
-            self.report.notes["strings taken out of reports"] += count
+            if count:
+                self.record_notes[TAKEN_OUT][record["id"]] = count
         text = text.strip()
         if any(character.isalnum() for character in text):
             record["report"] = text
+        else:
+            self.record_notes[NO_REPORT][record["id"]] = 1
 
     def linkage(self) -> Linkage | None:
         """Return what is to be written for those who may link again."""

@@ -196,7 +196,7 @@ def read_own_dicom(
         raise ValueError(f"no image that is asked for among {len(files)} files; left out: {dict(report.left_out)}")
     draft = SourceDraft(name, "1", "one's own archive", [], {}, decode=True, opaque=archive.is_opaque)
     draft.splits = split_by_patient(records, seed=seed, fractions=fractions)
-    draft.linkage = archive.linkage()
+    draft.linkage, draft.record_notes = archive.linkage(), archive.record_notes
     return draft
 
 
@@ -255,7 +255,6 @@ def _records(archive: OwnArchive, uid: str, study: _Study, text: str) -> Iterato
         if header.view in VIEWS:
             record["view"] = header.view
         archive.add_report(record, text, study.known)
-        archive.report.notes["records without a report"] += "report" not in record
         yield record
 
 

@@ -47,7 +47,7 @@ De-identification (`deidentify`, on by default; images then stay where they are 
 - A report is mended (control characters, mojibake, HTML), since a name may hide behind such. Out of it are taken,
   `___` in their place: the patient's and the study's number, the cells of
   `personal_columns`, what `scrub` (regular expressions) finds, and of a DICOM image the header's names, numbers, days
-  (in usual spellings), institutions, places and devices. Numbers of fewer than four digits stay: measures are such ones.
+  (in usual spellings), institutions, places and devices. Numbers of fewer than four digits stay: measures are such.
 - **Not promised**: a report may name people in other ways, `view` and `language` are copied as they stand, and writing
   burned into pixels stays. Look before you hand it on.
 """
@@ -152,7 +152,7 @@ def read_own_folder(
     else:
         draft.splits = split_by_patient(records, seed=seed, fractions=fractions)
     draft.extra = {"mask_classes": list(mask_classes)} if mask_classes else {}
-    draft.linkage = archive.linkage()
+    draft.linkage, draft.record_notes = archive.linkage(), archive.record_notes
     return draft
 
 
@@ -235,7 +235,6 @@ class _Reader:
         if sheet.classes:
             record["label"] = sheet.label(number, row)
         archive.add_report(record, self._text(row), sheet.known(row) | (header.known_strings() if header else set()))
-        archive.report.notes["records without a report"] += "report" not in record
         if sheet.cell(row, "mask"):
             if (mask := self.find(row, "mask")) is None:
                 archive.report.notes["mask files that are not there"] += 1

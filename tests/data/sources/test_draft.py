@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from monai_place.data.sources.draft import UNREADABLE, PrepareReport, SourceDraft
@@ -72,3 +73,11 @@ def test_two_reports_or_drafts_share_nothing() -> None:
     assert not second.masks
     assert not second.extra
     assert not second.copy
+
+
+def test_notes_on_records_count_those_that_are_kept() -> None:
+    draft = SourceDraft("a", "1", "ours", [], {}, record_notes={"strings": {"a": 2, "b": 3}, "none": {"b": 1}})
+    report = PrepareReport(notes=Counter({"strings": 1}))
+    draft.count_notes({"training": [{"id": "a"}], "test": [{"id": "c"}]}, report)
+    assert report.notes == {"strings": 3, "none": 0}
+    assert set(report.notes) == {"strings", "none"}  # that nothing was found is worth knowing, too

@@ -80,20 +80,24 @@ def test_ids_of_files_are_noted_for_the_linkage(tmp_path: Path) -> None:
 
 def test_a_report_of_which_nothing_is_left_is_none(tmp_path: Path) -> None:
     archive = OwnArchive(tmp_path, Pseudonyms(KEY), PrepareReport())
-    record: dict[str, Any] = {}
+    record: dict[str, Any] = {"id": "i1"}
     archive.add_report(record, " Jane Doe ", {"Jane", "Doe"})
-    assert record == {}
-    archive.add_report(record, "Jane: clear.\n", {"Jane"})
-    assert record == {"report": "___: clear."}
-    assert archive.report.notes["strings taken out of reports"] == 3
+    assert record == {"id": "i1"}
+    other: dict[str, Any] = {"id": "i2"}
+    archive.add_report(other, "Jane: clear.\n", {"Jane"})
+    assert other == {"id": "i2", "report": "___: clear."}
+    assert archive.record_notes == {
+        "strings taken out of reports": {"i1": 2, "i2": 1},
+        "records without a report": {"i1": 1},
+    }
 
 
 def test_a_name_is_found_behind_damage_and_markup(tmp_path: Path) -> None:
     archive = OwnArchive(tmp_path, Pseudonyms(KEY), PrepareReport())
-    record: dict[str, Any] = {}
+    record: dict[str, Any] = {"id": "i1"}
     text = "J\0a\0n\0e\0 M&uuml;ller, Jane<br>MÃ¼ller, <b>Mü</b>ller, Scan_MÜLLER.pdf"
     archive.add_report(record, text, {"Jane", "Müller"})
-    assert record == {"report": "___ ___, ___\n___, ___, Scan____.pdf"}
+    assert record == {"id": "i1", "report": "___ ___, ___\n___, ___, Scan____.pdf"}
 
 
 def test_the_linkage_may_lie_neither_in_the_source_nor_in_the_output(tmp_path: Path) -> None:

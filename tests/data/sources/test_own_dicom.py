@@ -86,6 +86,9 @@ def test_a_broken_image_is_left_out_with_its_reason(source: Path) -> None:
     (source / "2" / "a").unlink()
     report = prepare(source)
     assert report.left_out["image file unreadable"] == 1
+    assert report.notes["records without a report"] == sum(
+        "report" not in record for _, _, record in read_datalist(report.datalist).records()
+    )
     assert ": the pixel data are damaged or truncated" in (source.parent / "out" / "left_out.csv").read_text()
 
 
