@@ -17,7 +17,9 @@ from tests.support.commands import missing_properties
 from tests.support.models import save_tiny_place
 
 CONFIG = "finetune.json"
+PROBE = [CONFIG, "mgca_probe.json"]
 LIMITED: dict[str, Any] = {"limit": 16}
+ALONE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,15 @@ def tuned(checkpoint: Path, datalist: Path, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
+@pytest.fixture(scope="module")
+def published(checkpoint: Path, datalist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the published probe, of three epochs. Tests do not change it."""
+    folder = tmp_path_factory.mktemp("published") / "run"
+    ended = run(PROBE, folder, checkpoint=str(checkpoint), datalist=str(datalist), **LIMITED)
+    assert ended.code == 0, ended.output
+    return folder
+
+
 def test_the_command_trains_the_whole_encoder(tuned: Path, checkpoint: Path) -> None:
     values = metrics(tuned)
     assert (values["kind"], values["mode"], values["training_studies"]) == ("finetune", "clean", 16)
@@ -50,52 +61,75 @@ def test_the_command_trains_the_whole_encoder(tuned: Path, checkpoint: Path) -> 
     assert step["lr/layer_00.decay"] < step["lr/layer_03.decay"] == pytest.approx(0.0005, rel=0.1)
 
 
-def test_no_property_is_missing(checkpoint: Path, datalist: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "configs",
+    [
+        pytest.param([CONFIG], id="finetune"),
+        pytest.param(PROBE, id="mgca_probe"),
+        pytest.param([CONFIG, MULTI.name], id="finetune_multi_gpu"),
+        pytest.param([*PROBE, MULTI.name], id="mgca_probe_multi_gpu"),
+    ],
+)
+def test_no_property_is_missing(configs: list[str], checkpoint: Path, datalist: Path, tmp_path: Path) -> None:
     settings = {"datalist": str(datalist), "output_dir": str(tmp_path / "run"), "checkpoint": str(checkpoint)}
-    assert missing_properties([BUNDLE / "configs" / CONFIG], "train", log=tmp_path / "log", **settings) == []
+    files = [BUNDLE / "configs" / name for name in configs]
+    assert missing_properties(files, "train", log=tmp_path / "log", environment=ALONE, batch_size=8, **settings) == []
 
 
+@pytest.mark.parametrize(
+    ("config", "whole"), [pytest.param(CONFIG, "tuned", id="finetune"), pytest.param(PROBE, "published", id="mgca")]
+)
 def test_a_run_that_goes_on_equals_the_one_that_never_stopped(
-    tuned: Path, checkpoint: Path, datalist: Path, tmp_path: Path
+    config: str | list[str],
+    whole: str,
+    checkpoint: Path,
+    datalist: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     options = {"checkpoint": str(checkpoint), "datalist": str(datalist), **LIMITED}
     # The schedule is that of three epochs; the trainer ends after the first.
-    first = run(CONFIG, tmp_path / "run", **{"train#trainer#max_epochs": 1}, **options)
+    first = run(config, tmp_path / "run", **{"train#trainer#max_epochs": 1}, **options)
     assert first.code == 0, first.output
-    second = run(CONFIG, tmp_path / "run", resume="auto", **options)
+    second = run(config, tmp_path / "run", resume="auto", **options)
     assert second.code == 0, second.output
-    assert_equal_runs(tmp_path / "run", tuned)
+    assert_equal_runs(tmp_path / "run", request.getfixturevalue(whole))
 
 
-def test_the_published_probe_freezes_crops_and_keeps_its_rate(checkpoint: Path, datalist: Path, tmp_path: Path) -> None:
-    options = {"checkpoint": str(checkpoint), "datalist": str(datalist), **LIMITED}
-    ended = run([CONFIG, "mgca_probe.json"], tmp_path / "run", **options)
-    assert ended.code == 0, ended.output
-    values = metrics(tmp_path / "run")
+def test_the_published_probe_freezes_crops_and_keeps_its_rate(published: Path, checkpoint: Path) -> None:
+    values = metrics(published)
     assert (values["mode"], values["seed"]) == ("mgca", 42)
-    trained = load_training_state(tmp_path / "run" / "best.pt")
+    trained = load_training_state(published / "best.pt")
     before = torch.load(checkpoint / "model.pt", weights_only=True)
     encoder = {key.removeprefix("encoder."): value for key, value in trained.items() if key.startswith("encoder.")}
     assert all(torch.equal(value, before[key]) for key, value in encoder.items())
-    steps = [row for row in read_history(tmp_path / "run" / "history.jsonl") if row["kind"] == "train"]
+    steps = [row for row in read_history(published / "history.jsonl") if row["kind"] == "train"]
     assert {value for row in steps for key, value in row.items() if key.startswith("lr/")} == {0.0005}
 
 
 @pytest.mark.dist
 @pytest.mark.slow
-def test_two_processes_have_the_numbers_of_one(checkpoint: Path, datalist: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("configs", [pytest.param([CONFIG], id="finetune"), pytest.param(PROBE, id="mgca_probe")])
+def test_two_processes_have_the_numbers_of_one(
+    configs: list[str], checkpoint: Path, datalist: Path, tmp_path: Path
+) -> None:
     (tmp_path / "same.json").write_text(json.dumps(SAME_WORK))
     options = {"checkpoint": str(checkpoint), "datalist": str(datalist), "epochs": 2, **LIMITED}
-    ended = run([CONFIG, f"{tmp_path}/same.json"], tmp_path / "one", **options)
+    ended = run([*configs, f"{tmp_path}/same.json"], tmp_path / "one", **options)
     assert ended.code == 0, ended.output
-    run_two([CONFIG, str(MULTI), f"{tmp_path}/same.json"], tmp_path / "two", **{**options, "batch_size": 4})
+    run_two([*configs, str(MULTI), f"{tmp_path}/same.json"], tmp_path / "two", **{**options, "batch_size": 4})
     assert_same_numbers(tmp_path / "one", tmp_path / "two")
 
 
 @pytest.mark.shared
-def test_one_finding_of_the_real_data_is_learnt(checkpoint: Path, covid19_cxr: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [pytest.param(CONFIG, id="finetune"), pytest.param(PROBE, id="mgca_probe")])
+def test_one_finding_of_the_real_data_is_learnt(
+    config: str | list[str], checkpoint: Path, covid19_cxr: Path, tmp_path: Path
+) -> None:
     report = prepare_source("covid19-cxr", covid19_cxr, tmp_path / "datalist")
     options = {"checkpoint": str(checkpoint), "datalist": str(report.datalist), "epochs": 1, "limit": 40}
-    ended = run(CONFIG, tmp_path / "run", task="binary", target_class="COVID-19", **options)
+    ended = run(config, tmp_path / "run", task="binary", target_class="COVID-19", **options)
     assert ended.code == 0, ended.output
-    assert list(metrics(tmp_path / "run")["test"]["per_class"]) == ["COVID-19"]
+    values = metrics(tmp_path / "run")
+    assert list(values["test"]["per_class"]) == ["COVID-19"]
+    assert values["mode"] == ("clean" if config == CONFIG else "mgca")

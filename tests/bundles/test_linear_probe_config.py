@@ -16,6 +16,7 @@ from tests.support.commands import missing_properties
 from tests.support.models import save_tiny_place
 
 CONFIG = "linear_probe.json"
+ALONE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +58,11 @@ def test_the_command_leaves_scores_measures_and_the_features(probed: Path) -> No
     assert values["best"]["value"] == min(row["val_loss"] for row in rows if row["kind"] == "validation")
 
 
-def test_no_property_is_missing(checkpoint: Path, datalist: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [pytest.param([], id="alone"), pytest.param([MULTI], id="multi_gpu")])
+def test_no_property_is_missing(more: list[Path], checkpoint: Path, datalist: Path, tmp_path: Path) -> None:
     settings = {"datalist": str(datalist), "output_dir": str(tmp_path / "run"), "checkpoint": str(checkpoint)}
-    assert missing_properties([BUNDLE / "configs" / CONFIG], "train", log=tmp_path / "log", **settings) == []
+    configs = [BUNDLE / "configs" / CONFIG, *more]
+    assert missing_properties(configs, "train", log=tmp_path / "log", environment=ALONE, batch_size=8, **settings) == []
 
 
 def test_a_run_that_goes_on_equals_the_one_that_never_stopped(
