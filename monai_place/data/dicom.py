@@ -188,12 +188,31 @@ def _decode(dataset: Dataset) -> npt.NDArray[Any]:
     except Exception as error:
         logger.debug("%s while decoding pixel data", type(error).__name__)
         raise RadiographError("the pixel data are damaged or truncated") from None
+    _check_bits(dataset, stored)
     expected = (int(dataset.Rows), int(dataset.Columns))
     if stored.shape != expected:
         raise RadiographError(f"the pixel data have the shape {stored.shape}, the header says {expected}")
     if not np.isfinite(stored).all():
         raise RadiographError("the pixel data hold NaN or infinity")
     return stored
+
+
+def _check_bits(dataset: Dataset, stored: npt.NDArray[Any]) -> None:
+    """Refuse stored bits that do not lie at the low end, as before 2008 they might: pydicom takes the low ones.
+
+    Where nothing lies above these, High Bit is wrong, and the picture is right.
+    """
+    from pydicom.pixels import pixel_array
+    from pydicom.uid import RLELossless
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated and syntax != RLELossless:  # the codestream says where its bits are
+        return
+    if dataset.get("HighBit") in (None, dataset.get("BitsStored", 0) - 1):
+        return
+    dataset.BitsStored = dataset.BitsAllocated
+    if not np.array_equal(pixel_array(dataset), stored):
+        raise RadiographError("High Bit does not fit Bits Stored: which bits are the picture's is not certain")
 
 
 def _show(dataset: Dataset, stored: npt.NDArray[Any], name: str) -> npt.NDArray[np.float32]:

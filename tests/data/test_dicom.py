@@ -340,6 +340,19 @@ def test_a_missing_decoder_is_named_with_what_to_install(tmp_path: Path, monkeyp
     refused(path, r"no decoder for its compression is installed; install pylibjpeg\[all\] and pyjpegls")
 
 
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"])
+def test_stored_bits_at_the_high_end_are_refused_and_a_wrong_high_bit_alone_is_not(tmp_path: Path, syntax: str) -> None:
+    pixels = stored_pixels()
+    high = dicom(pixels << 4, HighBit=15)
+    sloppy, right, signed = dicom(pixels, HighBit=15), dicom(pixels), dicom(stored_pixels(signed=True), HighBit=15)
+    if syntax != ExplicitVRLittleEndian:
+        for dataset in (high, sloppy, right, signed):
+            dataset.compress(syntax)
+    refused(save(high, tmp_path), "High Bit does not fit Bits Stored")
+    np.testing.assert_array_equal(read(sloppy, tmp_path), read(right, tmp_path))
+    assert read(signed, tmp_path).max() == 1
+
+
 def test_one_pixel_is_a_picture(tmp_path: Path) -> None:
     assert read(dicom(np.array([[700]], dtype=np.uint16)), tmp_path).tolist() == [[0.0]]
 
