@@ -9,12 +9,15 @@ import typer
 
 from monai_place.cli.common import (
     NOTE,
+    Override,
     clean_errors,
     count_progress,
     image_files,
     list_failed,
     pick_device,
     print_json,
+    read_override,
+    reading_of,
     talk_on_stderr,
 )
 from monai_place.cli.tables import print_tables, report_tables, validation_table
@@ -53,6 +56,7 @@ def train_report(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Setting of train_report.json, as key=value; may be repeated.")
     ] = None,
+    override: Override = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the settings, print the command and stop.")] = False,  # noqa: FBT002
 ) -> None:
     """Train a report generator on a pretrained encoder through the bundle.
@@ -65,7 +69,9 @@ def train_report(
 
     if unknown := sorted(set(section or ()) - {"findings", "impression"}):
         raise typer.BadParameter(f"{unknown[0]!r} is not one of findings, impression", param_hint="--section")
-    changes = read_settings(setting or [], None, configs=(CONFIG,), elsewhere=GIVEN_ELSEWHERE)
+    changes = read_settings(
+        setting or [], None, override=read_override(override), configs=(CONFIG,), elsewhere=GIVEN_ELSEWHERE
+    )
     with clean_errors():
         settings: dict[str, Any] = read_run_settings(out) if resume else {}
         settings |= ({"sections": list(dict.fromkeys(section))} if section else {}) | changes
@@ -97,23 +103,23 @@ def generate(
     repetition_penalty: Penalty = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
     device: Device = None,
+    override: Override = None,
 ) -> None:
     """Draft a report of each image; a file that cannot be read is listed, and the exit code is 1.
 
     With --out every sentence gets a picture that shows where it came from.
     """
     from monai_place.atomic import write_json_atomic
-    from monai_place.data.radiograph import read_radiograph
     from monai_place.inference import write_overlays
     from monai_place.inference.report_writer import load_report_generator
     from monai_place.visualize import overlay_heat
 
     if evidence not in ("attention", "grounding"):
         raise typer.BadParameter(f"{evidence!r} is not one of attention, grounding", param_hint="--evidence")
-    chosen = pick_device(device)
+    chosen, reading = pick_device(device), reading_of(override)
     with clean_errors():
         settings = _settings(beams, max_tokens, min_tokens, length_penalty, no_repeat_ngram, repetition_penalty)
-        writer, files = load_report_generator(model, device=chosen), image_files(inputs)
+        writer, files = load_report_generator(model, device=chosen, reading=reading), image_files(inputs)
         with count_progress("generate") as progress:
             found = writer.generate(
                 files,
@@ -127,7 +133,7 @@ def generate(
         values = {"note": NOTE, "settings": settings.to_dict(), "results": results, "failed": failed}
         if out is not None:
             for report in found.results:
-                picture = read_radiograph(files[report.index])[0]
+                picture = reading.read(files[report.index])[0].numpy()
                 write_overlays(out, picture, report.grounded(), render=overlay_heat)
             write_json_atomic(out / "reports.json", values)
     if as_json:
@@ -156,6 +162,7 @@ def evaluate_report(
     seed: Annotated[int, typer.Option(help="Seed of the intervals.", min=0)] = 0,
     limit: Annotated[int | None, typer.Option(help="First so many records only.", min=1)] = None,
     device: Device = None,
+    override: Override = None,
 ) -> None:
     """BLEU, ROUGE-L, CIDEr and clinical efficacy of written reports, beside constant reports, with 95 % intervals.
 
@@ -169,12 +176,12 @@ def evaluate_report(
 
     if split not in SPLITS:
         raise typer.BadParameter(f"{split!r} is not one of {', '.join(SPLITS)}", param_hint="--split")
-    chosen = pick_device(device)
+    chosen, reading = pick_device(device), reading_of(override)
     with clean_errors():
         settings = _settings(beams, max_tokens, min_tokens, length_penalty, no_repeat_ngram, repetition_penalty)
         classes = tuple(read_datalist(datalist).classes)
         judge = ReportJudge(ReportLabeller(labeller), classes) if labeller else choose_labeller(classes)
-        writer = load_report_generator(model, device=chosen)
+        writer = load_report_generator(model, device=chosen, reading=reading)
         with count_progress("generate") as progress:
             values = evaluate_reports(
                 writer,

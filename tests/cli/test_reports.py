@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Call, Done
@@ -78,6 +79,26 @@ def test_length_penalty_makes_the_beams_prefer_longer_or_shorter_reports(
     assert sum(lengths[-20.0]) < sum(lengths[20.0])
     wrong = call("generate", written[0], images[0], "--length-penalty", "nan")
     assert (wrong.code, "length_penalty is nan" in wrong.err) == (1, True)
+
+
+def test_an_own_reader_and_steps_are_those_of_every_command(
+    call: Call, trained: tuple[Path, Done], written: tuple[Path, Done], datalist: Path, tmp_path: Path
+) -> None:
+    ours = tmp_path / "ours.json"
+    crop = {"_target_": "CenterSpatialCropd", "keys": "image", "roi_size": [40, 48]}
+    ours.write_text(json.dumps({"reader": "monai.data.NumpyReader", "image_steps": [crop]}))
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((64, 56), dtype=np.float32))
+    words = [written[0], tmp_path / "a.npy", "--max-tokens", 8, "--min-tokens", 4, "--out", tmp_path / "out"]
+    assert call("generate", *words).code == 1, "our reader takes no such file"
+    done = call("generate", *words, "--override", ours)
+    assert done.code == 0, done.err
+    (entry,) = json.loads((tmp_path / "out" / "reports.json").read_text())["results"]
+    assert len(list((tmp_path / "out").glob("*.png"))) == len(entry["sentences"]) > 0
+    judged = ["--split", "validation", "--limit", 2, "--bootstrap", 10, "--max-tokens", 4, "--override", ours]
+    assert "none of the 2 images could be read" in call("evaluate-report", written[0], datalist, *judged).err
+    dry = call("train-report", trained[0], datalist, "--out", tmp_path / "run", "--override", ours, "--dry-run")
+    assert "--reader monai.data.NumpyReader" in dry.out
+    assert "CenterSpatialCropd" in dry.out
 
 
 def test_a_bad_file_is_listed_and_the_exit_code_is_one(call: Call, written: tuple[Path, Done], tmp_path: Path) -> None:
