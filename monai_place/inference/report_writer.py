@@ -60,6 +60,7 @@ class ReportWriter:
     """
 
     def __init__(self, loaded: LoadedGenerator, *, batch_size: int = 16) -> None:
+        loaded.reading.warn_if_other_than(loaded.metadata.get("reading"))
         self.loaded = loaded
         self.batch_size = batch_size
 

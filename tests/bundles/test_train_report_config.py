@@ -65,6 +65,7 @@ def test_the_command_leaves_a_generator_that_writes(written: Path, datalist: Pat
     assert validations[1]["val_loss"] < validations[0]["val_loss"]
     extra = json.loads((written / "generator" / "generator.json").read_text())["extra"]
     assert extra["best"] == {"metric": "val_loss", "value": validations[1]["val_loss"], "epoch": 2}
+    assert extra["reading"] == {"reader": None, "image_steps": []}
     image = next((datalist.parent / "images").iterdir())
     report = load_report_generator(written, device="cpu").generate(image).results[0]
     assert report.sections == ("impression",)

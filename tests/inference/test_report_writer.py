@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from monai.transforms import CenterSpatialCropd
 
 from monai_place.inference.generator_loading import LoadedGenerator, load_generator
 from monai_place.inference.report_writer import ReportWriter, load_report_generator
 from monai_place.networks import GenerationSettings
+from monai_place.transforms import ImageReading
 from tests.support.generators import save_tiny_generator
 
 LONG = GenerationSettings(min_tokens=12, no_repeat_ngram=2)
@@ -41,6 +43,13 @@ def test_a_list_of_images_gives_what_each_alone_gives(writer, pictures):
     for one, other in zip(together.results, alone, strict=True):
         for sentence, same in zip(one.sentences, other.sentences, strict=True):
             np.testing.assert_allclose(sentence.evidence, same.evidence, rtol=1e-4, atol=1e-7)
+
+
+def test_pictures_made_in_another_way_than_in_training_are_told(folder, caplog):
+    load_report_generator(folder, device="cpu")
+    assert not caplog.records
+    load_report_generator(folder, device="cpu", reading=ImageReading(None, [CenterSpatialCropd("image", (40, 48))]))
+    assert "the model was trained on pictures by" in caplog.text
 
 
 @pytest.mark.parametrize("evidence", ["attention", "grounding"])
