@@ -67,9 +67,7 @@ class OwnArchive:
     linkage_path: Path | None = None
     patterns: Sequence[Any] = ()
     rows: list[tuple[str, str]] = field(default_factory=list)
-    record_notes: dict[str, dict[str, int]] = field(
-        default_factory=lambda: {note: {} for note in (TAKEN_OUT, NO_REPORT)}
-    )
+    record_notes: dict[str, dict[str, int]] = field(default_factory=lambda: {NO_REPORT: {}})
 
     @property
     def is_opaque(self) -> bool:
@@ -108,8 +106,7 @@ class OwnArchive:
         """
         if self.is_opaque:  # mended before: a control character or an entity within a name would hide it
             text, count = scrub_text(clean_text(text), known, self.patterns)
-            if count:
-                self.record_notes[TAKEN_OUT][record["id"]] = count
+            self.record_notes.setdefault(TAKEN_OUT, {})[record["id"]] = count
         text = text.strip()
         if any(character.isalnum() for character in text):
             record["report"] = text
