@@ -201,9 +201,13 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         for name in ("checkpoint", "pretrained on the other folds")
     }
     parts = {
-        "checkpoint": [collect_studies(load_place(args.checkpoint), records)],
+        "checkpoint": [collect_studies(load_place(args.checkpoint), records, classes=datalist.classes)],
         "pretrained on the other folds": [
-            collect_studies(load_place(run), [r for r, place in zip(records, fold, strict=True) if place == number])
+            collect_studies(
+                load_place(run),
+                [r for r, place in zip(records, fold, strict=True) if place == number],
+                classes=datalist.classes,
+            )
             for number, run in enumerate(runs)
         ],
     }
