@@ -15,8 +15,8 @@ import torch
 from monai_place.atomic import atomic_path, write_json_atomic
 from monai_place.preprocess import PreprocessSpec
 from monai_place.weights.backbone import BackboneMetadata, compact, write_backbone
+from monai_place.weights.description import read_description
 from monai_place.weights.fitting import STEM_KEYS
-from monai_place.weights.reading import WeightsError
 
 if TYPE_CHECKING:
     from monai_place.data.tokens import ReportTokenizer
@@ -140,29 +140,19 @@ def read_place_json(path: str | os.PathLike[str]) -> PlaceDescription:
         WeightsError: it is damaged, or of a later format.
         FileNotFoundError: there is no such file.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format_version"] > FORMAT_VERSION:
-            raise WeightsError(
-                f"{path.name}: format {content['format_version']} is newer than {FORMAT_VERSION}, which this version "
-                f"reads; it was written by monai-place {content['package_version']}"
-            )
-        return PlaceDescription(
-            model=dict(content["model"]),
-            preprocess=PreprocessSpec.from_dict(content["preprocess"]),
-            classes=tuple(str(name) for name in content["classes"]),
-            package_version=str(content["package_version"]),
-            tokenizer_fingerprint=str(content["tokenizer_fingerprint"]),
-            report_encoder=content.get("report_encoder"),
-            extra=dict(content.get("extra") or {}),
-        )
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path.name!r} does not exist in folder {path.parent.name!r}") from None
-    except WeightsError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise WeightsError(f"{path.name}: not the description of a model: {type(error).__name__}: {error}") from None
+    return read_description(path, _place_description, version=FORMAT_VERSION, what="a model")
+
+
+def _place_description(content: Mapping[str, Any]) -> PlaceDescription:
+    return PlaceDescription(
+        model=dict(content["model"]),
+        preprocess=PreprocessSpec.from_dict(content["preprocess"]),
+        classes=tuple(str(name) for name in content["classes"]),
+        package_version=str(content["package_version"]),
+        tokenizer_fingerprint=str(content["tokenizer_fingerprint"]),
+        report_encoder=content.get("report_encoder"),
+        extra=dict(content.get("extra") or {}),
+    )
 
 
 def settled_config(model: SavableModel) -> dict[str, Any]:

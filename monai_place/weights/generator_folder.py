@@ -22,8 +22,8 @@ import torch
 from monai_place.atomic import atomic_path, write_json_atomic
 from monai_place.preprocess import PreprocessSpec
 from monai_place.weights.backbone import compact
+from monai_place.weights.description import read_description
 from monai_place.weights.folder import SavableModel, report_config, settled_config
-from monai_place.weights.reading import WeightsError
 
 if TYPE_CHECKING:
     from monai_place.data.tokens import ReportTokenizer
@@ -141,30 +141,18 @@ def read_generator_json(path: str | os.PathLike[str]) -> GeneratorDescription:
         WeightsError: it is damaged, or of a later format.
         FileNotFoundError: there is no such file.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format_version"] > FORMAT_VERSION:
-            raise WeightsError(
-                f"{path.name}: format {content['format_version']} is newer than {FORMAT_VERSION}, which this version "
-                f"reads; it was written by monai-place {content['package_version']}"
-            )
-        return GeneratorDescription(
-            generator=dict(content["generator"]),
-            decoder=dict(content["decoder"]),
-            report_encoder=content.get("report_encoder"),
-            preprocess=PreprocessSpec.from_dict(content["preprocess"]),
-            report_format=dict(content["report_format"]),
-            classes=tuple(str(name) for name in content["classes"]),
-            package_version=str(content["package_version"]),
-            fingerprints={name: str(content["fingerprints"][name]) for name in ("tokenizer", "place_tokenizer")},
-            extra=dict(content.get("extra") or {}),
-        )
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path.name!r} does not exist in folder {path.parent.name!r}") from None
-    except WeightsError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise WeightsError(
-            f"{path.name}: not the description of a report generator: {type(error).__name__}: {error}"
-        ) from None
+    return read_description(path, _generator_description, version=FORMAT_VERSION, what="a report generator")
+
+
+def _generator_description(content: Mapping[str, Any]) -> GeneratorDescription:
+    return GeneratorDescription(
+        generator=dict(content["generator"]),
+        decoder=dict(content["decoder"]),
+        report_encoder=content.get("report_encoder"),
+        preprocess=PreprocessSpec.from_dict(content["preprocess"]),
+        report_format=dict(content["report_format"]),
+        classes=tuple(str(name) for name in content["classes"]),
+        package_version=str(content["package_version"]),
+        fingerprints={name: str(content["fingerprints"][name]) for name in ("tokenizer", "place_tokenizer")},
+        extra=dict(content.get("extra") or {}),
+    )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from monai_place.data.report_format import ReportFormat
 from monai_place.data.tokens import ReportTokenizer
-from monai_place.engines.handlers.best_model import BestModelHandler, MetricMode
-from monai_place.engines.ranks import run_on_first_rank, unwrap_network
+from monai_place.engines.handlers.best_model import MetricMode
+from monai_place.engines.handlers.model_folder import BestModelFolderHandler
 from monai_place.networks.decoders import decoder_settings
 from monai_place.preprocess import PreprocessSpec
 from monai_place.weights.generator_folder import save_generator_folder
@@ -20,8 +19,8 @@ from monai_place.weights.generator_folder import save_generator_folder
 __all__ = ["BestGeneratorFolderHandler"]
 
 
-class BestGeneratorFolderHandler(BestModelHandler):
-    """As `BestModelHandler`, but what is saved is the folder of a report generator.
+class BestGeneratorFolderHandler(BestModelFolderHandler):
+    """As `BestModelFolderHandler`, but what is saved is the folder of a report generator.
 
     Args:
         folder: of the generator.
@@ -50,28 +49,29 @@ class BestGeneratorFolderHandler(BestModelHandler):
         metric: str | None = None,
         mode: MetricMode = "min",
     ) -> None:
-        super().__init__(Path(folder) / "model.pt", network, metric=metric, mode=mode)
-        self.preprocess = preprocess
-        self.tokenizer = tokenizer
+        super().__init__(
+            folder,
+            network,
+            preprocess=preprocess,
+            tokenizer=tokenizer,
+            classes=classes,
+            extra=extra,
+            metric=metric,
+            mode=mode,
+        )
         self.place_tokenizer = place_tokenizer
         self.report_format = report_format
-        self.classes = list(classes)
-        self.extra = dict(extra or {})
 
-    def save(self, value: float, epoch: int) -> None:
-        """Write the folder."""
-        model: Any = unwrap_network(self.network)
-        extra = {**self.extra, "best": {"metric": self.metric, "value": value, "epoch": epoch}}
-        run_on_first_rank(
-            lambda: save_generator_folder(
-                self.path.parent,
-                model,
-                decoder=decoder_settings(model.decoder),
-                preprocess=self.preprocess,
-                tokenizer=self.tokenizer,
-                place_tokenizer=self.place_tokenizer,
-                report_format=self.report_format.to_dict(),
-                classes=self.classes,
-                extra=extra,
-            )
+    def write(self, model: Any, extra: Mapping[str, Any]) -> None:
+        """Write the folder of a network out of its wrappers."""
+        save_generator_folder(
+            self.path.parent,
+            model,
+            decoder=decoder_settings(model.decoder),
+            preprocess=self.preprocess,
+            tokenizer=self.tokenizer,
+            place_tokenizer=self.place_tokenizer,
+            report_format=self.report_format.to_dict(),
+            classes=self.classes,
+            extra=extra,
         )

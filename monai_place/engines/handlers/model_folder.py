@@ -51,16 +51,17 @@ class BestModelFolderHandler(BestModelHandler):
         self.extra = dict(extra or {})
 
     def save(self, value: float, epoch: int) -> None:
-        """Write the model folder."""
-        model: Any = unwrap_network(self.network)
+        """Write the folder, on the first rank."""
         extra = {**self.extra, "best": {"metric": self.metric, "value": value, "epoch": epoch}}
-        run_on_first_rank(
-            lambda: save_model_folder(
-                self.path.parent,
-                model,
-                preprocess=self.preprocess,
-                tokenizer=self.tokenizer,
-                classes=self.classes,
-                extra=extra,
-            )
+        run_on_first_rank(lambda: self.write(unwrap_network(self.network), extra))
+
+    def write(self, model: Any, extra: Mapping[str, Any]) -> None:
+        """Write the folder of a network out of its wrappers."""
+        save_model_folder(
+            self.path.parent,
+            model,
+            preprocess=self.preprocess,
+            tokenizer=self.tokenizer,
+            classes=self.classes,
+            extra=extra,
         )

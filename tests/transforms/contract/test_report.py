@@ -54,15 +54,15 @@ def test_a_test_of_ones_own_fails_with_the_report() -> None:
     ("error", "text"),
     [
         (
-            FileNotFoundError(2, "No such file or directory", "/home/jane doe/p1/lut.npy"),
+            FileNotFoundError(2, "No such file or directory", "/mnt/jane doe/p1/lut.npy"),
             "lut.npy: No such file or directory",
         ),
-        (ValueError("cannot read '/home/jane doe/p1/lut.npy' or \"/srv/b.npy\""), "cannot read 'lut.npy' or \"b.npy\""),
+        (ValueError("cannot read '/mnt/jane doe/p1/lut.npy' or \"/srv/b.npy\""), "cannot read 'lut.npy' or \"b.npy\""),
         (
             ValueError("/srv/doe/lut.npy: 1/2 of (1, H, W) and/or C:\\doe\\lut.npy"),
             "lut.npy: 1/2 of (1, H, W) and/or lut.npy",
         ),
-        (ImportError("cannot import name 'A' from 'b' (/home/doe/b.py)"), "cannot import name 'A' from 'b' (b.py)"),
+        (ImportError("cannot import name 'A' from 'b' (/mnt/doe/b.py)"), "cannot import name 'A' from 'b' (b.py)"),
         (ValueError("~/doe/lut.npy, see https://monai.io/a/b"), "lut.npy, see https://monai.io/a/b"),
         (ValueError("data/lut.npy\nsecond line"), "data/lut.npy"),
         (ValueError(), ""),
