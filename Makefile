@@ -57,7 +57,8 @@ clean: ## remove what the other targets made, .venv included
 
 $(STAMP): | $(BIN)/python
 	$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet -c constraints.txt uv
-	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'
+	# Bytecode is made here once: without it, or where Python may not write it, each new process compiles for ten seconds.
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'
 	rm -f $(VENV)/.installed-*
 	touch $@
 
