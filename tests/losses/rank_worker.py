@@ -139,6 +139,7 @@ def main(rank: int, world: int, folder: Path) -> None:
     results = {f"{name}, {layout}": run_case(name, layout, rank) for name, layout in CASES}
     results |= {f"model, {layout}": run_model(layout, rank) for layout in LAYOUTS}
     torch.save(results, folder / f"{rank}.pt")
+    dist.barrier()  # see `in_group` of tests.support.processes
     dist.destroy_process_group()
 
 

@@ -53,5 +53,8 @@ def in_group(rank: int, folder: Path, *, ranks: int = 2) -> Iterator[None]:
     dist.init_process_group("gloo", meeting, rank=rank, world_size=ranks, timeout=timedelta(seconds=600))
     try:
         yield
+        # torch's thread of the group needs the interpreter to drop the last collective's tensors, and whoever drops the
+        # group holds it: right after a collective both wait for ever. Here the thread gets it.
+        dist.barrier()
     finally:
         dist.destroy_process_group()
