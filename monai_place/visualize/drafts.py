@@ -18,7 +18,7 @@ from monai_place.visualize.sheets import shorten
 __all__ = ["DraftExample", "DraftScores", "DraftSentence", "FindingVerdict", "build_drafts", "judge_draft"]
 
 Array = npt.NDArray[Any]
-FindingVerdict = Literal["right", "invented", "missed"]
+FindingVerdict = Literal["correct", "invented", "missed"]
 MOST_EXAMPLES, MOST_MAPS = 4, 4
 _PICTURE, _HEAT = 288, 112  # longer side in pixels
 _LETTERS = 240
@@ -45,7 +45,7 @@ class DraftSentence:
 
     Args:
         text: the sentence.
-        verdicts: finding -> `right` (asserted and there), `invented` (asserted and not there), `missed` (there; of a
+        verdicts: finding -> `correct` (asserted and there), `invented` (asserted and not there), `missed` (there; of a
             draft, ruled out; of a reference, not asserted by the draft). A finding that is rightly ruled out has none.
         heat: the sentence's map, (H, W), NaN where there is no answer; None for a reference's sentence.
 
@@ -122,7 +122,7 @@ def judge_draft(
     sentences = []
     for entry, found in drafted:
         verdicts: dict[str, FindingVerdict] = {
-            name: ("right" if name in present else "invented") if there else "missed"
+            name: ("correct" if name in present else "invented") if there else "missed"
             for name, there in found.items()
             if there or name in present
         }
@@ -131,7 +131,7 @@ def judge_draft(
         DraftSentence(
             text,
             {
-                name: "right" if name in said else "missed"
+                name: "correct" if name in said else "missed"
                 for name, there in _asserted(labeller, text).items()
                 if there and name in present
             },

@@ -26,7 +26,7 @@ def example(written=WRITTEN, heat=HEAT):
 def test_findings_are_right_invented_or_missed():
     judged = example()
     assert [dict(sentence.verdicts) for sentence in judged.written] == [
-        {"cardiomegaly": "right"},
+        {"cardiomegaly": "correct"},
         {},
         {"edema": "missed"},
         {"pneumothorax": "invented"},
@@ -35,7 +35,7 @@ def test_findings_are_right_invented_or_missed():
     assert [dict(sentence.verdicts) for sentence in judged.reference] == [
         {"nodule": "missed"},
         {"edema": "missed"},
-        {"cardiomegaly": "right"},
+        {"cardiomegaly": "correct"},
         {},
     ]
     assert list(judged.missed) == ["edema", "nodule"]
@@ -53,7 +53,7 @@ def test_maps_are_those_of_sentences_that_assert_and_are_bounded():
 def test_page_shows_texts_verdicts_maps_and_numbers():
     scores = DraftScores({"Micro F1": {"generator": (0.5, 0.4, 0.6), "constant": 0.2}}, "of 20 studies")
     page = render_run_report(RunReport("A run", drafts=[example()], draft_scores=scores), show_text=True)
-    for text in ("Generated reports", "cardiomegaly: right", "pneumothorax: invented", "nodule: missed", "sentence 4"):
+    for text in ("Generated reports", "cardiomegaly: correct", "pneumothorax: invented", "nodule: missed", "sentence 4"):
         assert text in page
     for text in ("Small nodule in the left lung.", "Trachea is midline.", "of 20 studies", "0.4", "constant"):
         assert text in page
@@ -68,7 +68,7 @@ def test_texts_are_withheld_unless_asked_for_and_always_escaped():
     hidden = render_run_report(RunReport("A run", drafts=[example()]))
     assert "Trachea" not in hidden
     assert "text not shown" in hidden
-    assert "cardiomegaly: right" in hidden
+    assert "cardiomegaly: correct" in hidden
 
 
 def test_empty_drafts_and_many_examples_are_shown_for_what_they_are():
