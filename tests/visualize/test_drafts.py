@@ -53,7 +53,13 @@ def test_maps_are_those_of_sentences_that_assert_and_are_bounded():
 def test_page_shows_texts_verdicts_maps_and_numbers():
     scores = DraftScores({"Micro F1": {"generator": (0.5, 0.4, 0.6), "constant": 0.2}}, "of 20 studies")
     page = render_run_report(RunReport("A run", drafts=[example()], draft_scores=scores), show_text=True)
-    for text in ("Generated reports", "cardiomegaly: correct", "pneumothorax: invented", "nodule: missed", "sentence 4"):
+    for text in (
+        "Generated reports",
+        "cardiomegaly: correct",
+        "pneumothorax: invented",
+        "nodule: missed",
+        "sentence 4",
+    ):
         assert text in page
     for text in ("Small nodule in the left lung.", "Trachea is midline.", "of 20 studies", "0.4", "constant"):
         assert text in page
