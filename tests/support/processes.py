@@ -14,6 +14,8 @@ import torch.distributed as dist
 
 __all__ = ["in_group", "run_ranks", "start"]
 
+_LEFT: list[Any] = []  # groups, until the process ends without tidying up
+
 
 def start(target: Callable[..., None], *arguments: Any, **keywords: Any) -> BaseProcess:
     """Start `target`, a function of an importable module, in a process of its own.
@@ -53,8 +55,8 @@ def in_group(rank: int, folder: Path, *, ranks: int = 2) -> Iterator[None]:
     dist.init_process_group("gloo", meeting, rank=rank, world_size=ranks, timeout=timedelta(seconds=600))
     try:
         yield
-        # torch's thread of the group needs the interpreter to drop the last collective's tensors, and whoever drops the
-        # group holds it: right after a collective both wait for ever. Here the thread gets it.
-        dist.barrier()
     finally:
+        # torch's thread of the group needs the interpreter to drop a collective, and whoever drops the group holds it
+        # and waits for the thread: right after a collective both wait for ever. Nobody drops it here.
+        _LEFT.append(dist.group.WORLD)
         dist.destroy_process_group()
