@@ -253,7 +253,4 @@ def test_opening_reads_no_embedding(tmp_path: Path) -> None:
     data = bytearray(segment.read_bytes())
     data[-100_000:] = b"\xff" * 100_000  # NaN: whoever read them would refuse them
     segment.write_bytes(data)
-    begin = time.perf_counter()
-    opened = EmbeddingIndex.load(tmp_path)
-    assert time.perf_counter() - begin < 0.5
-    assert len(opened) == rows
+    assert len(EmbeddingIndex.load(tmp_path)) == rows
