@@ -1,4 +1,4 @@
-"""What the commands share: the shape of their output, progress, files of a folder, exit codes."""
+"""What the commands share: the shape of their output, progress, exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ __all__ = [
     "clean_errors",
     "count_progress",
     "format_interval",
-    "image_files",
     "list_failed",
     "parse_settings",
     "pick_device",
@@ -37,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 FAILED = 1
 NOTE = "Research use only. Not a medical device."
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii", ".nii.gz")
 NO_NUMBER = "-"
 
 Override = Annotated[
@@ -91,31 +89,6 @@ def count_progress(what: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(done - bar.n)
 
         yield update
-
-
-def image_files(inputs: Sequence[Path]) -> list[Path]:
-    """List files, each once; a folder stands for the images anywhere below it, in order of name.
-
-    In a folder an image is known by its suffix or, since archives name DICOM files as they like, by the mark of DICOM
-    at its beginning. A file that is named is taken as it is.
-
-    Raises:
-        FileNotFoundError: an input does not exist, or there is no image.
-    """
-    files: list[Path] = []
-    for entry in inputs:
-        if entry.is_dir():
-            files += sorted(path for path in entry.rglob("*") if not path.name.startswith(".") and _is_image(path))
-        elif entry.exists():
-            files.append(entry)
-        else:
-            raise FileNotFoundError(f"{entry.name!r} does not exist")
-    if not files:
-        raise FileNotFoundError(f"no image (DICOM, NIfTI, PNG or JPEG) in {[entry.name for entry in inputs]}")
-    unique: dict[Path, Path] = {}
-    for path in files:
-        unique.setdefault(path.absolute(), path)
-    return list(unique.values())
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -239,15 +212,6 @@ def talk_on_stderr() -> Iterator[None]:
     finally:
         for handler, stream in moved:
             handler.stream = stream
-
-
-def _is_image(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    if path.name.lower().endswith(IMAGE_SUFFIXES):
-        return True
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 def _describe(error: Exception) -> str:

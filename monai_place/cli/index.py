@@ -13,7 +13,6 @@ from monai_place.cli.common import (
     Override,
     clean_errors,
     count_progress,
-    image_files,
     list_failed,
     pick_device,
     print_json,
@@ -160,6 +159,7 @@ def _entries(
 ) -> tuple[list[str], list[Any]]:
     """Return names, and files or texts."""
     from monai_place.data.datalist import SPLITS, load_records
+    from monai_place.data.image_files import image_files
 
     if not listed:
         files = image_files(inputs)
@@ -219,6 +219,8 @@ def _embed_texts(
 def _queries(images: Sequence[Path], texts: Sequence[str], file: Path | None) -> tuple[list[str], list[Any]]:
     """Return a name and a value for each query; a line of a file is named by its number, and a blank one is none."""
     if images:
+        from monai_place.data.image_files import image_files
+
         files = image_files(images)
         return _short_names(files), files
     names, values = list(texts), list(texts)

@@ -13,7 +13,6 @@ from monai_place.cli.common import (
     Override,
     clean_errors,
     count_progress,
-    image_files,
     list_failed,
     pick_device,
     print_json,
@@ -42,6 +41,7 @@ def classify(
     override: Override = None,
 ) -> None:
     """Zero-shot probabilities of findings; a file that cannot be read is listed, and the exit code is 1."""
+    from monai_place.data.image_files import image_files
     from monai_place.inference import load, write_findings_csv, write_findings_json
 
     if mode not in ("global", "local", "mean"):

@@ -12,7 +12,6 @@ from monai_place.cli.common import (
     Override,
     clean_errors,
     count_progress,
-    image_files,
     list_failed,
     pick_device,
     print_json,
@@ -110,6 +109,7 @@ def generate(
     With --out every sentence gets a picture that shows where it came from.
     """
     from monai_place.atomic import write_json_atomic
+    from monai_place.data.image_files import image_files
     from monai_place.inference import write_overlays
     from monai_place.inference.report_writer import load_report_generator
     from monai_place.visualize import overlay_heat

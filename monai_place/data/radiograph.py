@@ -32,7 +32,7 @@ import numpy.typing as npt
 from monai_place.data.pixels import Picture, RadiographError
 from monai_place.data.raster import read_index_mask, read_raster
 
-__all__ = ["RadiographError", "read_mask", "read_radiograph"]
+__all__ = ["RadiographError", "holds_dicom", "read_mask", "read_radiograph"]
 
 SNIFFED_BYTES = 352  # a NIfTI-1 header with its magic; the DICOM mark lies at 128
 NIFTI_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
@@ -105,6 +105,15 @@ def _decode(path: Path, least_side: int | None) -> Picture:
 
         return read_nifti(path)
     raise RadiographError(f"{path.name}: not a DICOM, NIfTI, PNG or JPEG file by its content")
+
+
+def holds_dicom(path: Path) -> bool:
+    """Tell whether a file's content begins as DICOM does, with or without the preamble; of an unreadable one, False."""
+    try:
+        with path.open("rb") as file:
+            return _kind_of_content(file.read(SNIFFED_BYTES)) == "DICOM"
+    except OSError:
+        return False
 
 
 def _kind(path: Path) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from monai.data import Dataset
 
+from monai_place.data.image_files import images_below
 from monai_place.data.paths import PathGuard
 from monai_place.data.radiograph import RadiographError
 from monai_place.inference.images import failure_reason
@@ -20,28 +20,18 @@ __all__ = ["ImageFolderDataset", "image_records", "require_images"]
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii", ".nii.gz")
-UNIQUE_IDENTIFIER = re.compile(r"[\d.]+")  # archives name DICOM files so
-NO_IMAGES = ("DICOMDIR", "LICENSE", "README")
-
 
 def image_records(folder: str | os.PathLike[str]) -> list[dict[str, str]]:
     """List the images anywhere below a folder, in order of name, as `{"image": path, "source": name}`.
 
-    An image is a file with a suffix of DICOM, NIfTI, PNG or JPEG, or with none, as DICOM files often have none; names
-    that begin with a dot are left out.
-
     Args:
-        folder: where to look. One that does not exist is logged, and has no images.
+        folder: where to look, as `monai_place.data.image_files.images_below` does. One
+            that does not exist is logged, and has no images.
     """
     root = Path(folder)
     if not root.is_dir():
         logger.warning("%r is no folder; there are no images in it", root.name)
-    return [
-        {"image": str(path), "source": path.relative_to(root).as_posix()}
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and _may_be_image(path.name)
-    ]
+    return [{"image": str(path), "source": path.relative_to(root).as_posix()} for path in images_below(root)]
 
 
 def require_images(dataset: ImageFolderDataset) -> None:
@@ -103,9 +93,3 @@ class ImageFolderDataset(Dataset):
             reason = failure_reason(record["source"], error)
             logger.warning("%s", reason)
             return {**item, "error": reason}
-
-
-def _may_be_image(name: str) -> bool:
-    if name.startswith(".") or name in NO_IMAGES:
-        return False
-    return "." not in name or bool(UNIQUE_IDENTIFIER.fullmatch(name)) or name.lower().endswith(IMAGE_SUFFIXES)

@@ -18,7 +18,6 @@ from monai_place.cli.common import (
     clean_errors,
     count_progress,
     format_interval,
-    image_files,
     list_failed,
     parse_settings,
     pick_device,
@@ -120,44 +119,6 @@ def test_monai_s_loggers_write_to_stdout_only_by_themselves(capsys: Capture) -> 
     out, err = capsys.readouterr()
     assert "a summary" in err
     assert out == ""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name in ("b.png", "a.PNG", "sub/c.nii.gz", "sub/d.dcm", ".hidden.png", "notes.txt", "table.csv", "x.tar.gz"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    (tmp_path / "LICENSE").write_text("no image")
-    for name in ("IM0001", "1.2.840.113619"):
-        (tmp_path / name).write_bytes(bytes(128) + b"DICM and more")
-    return tmp_path
-
-
-def test_a_folder_stands_for_the_images_below_it_in_order(folder: Path) -> None:
-    found = [path.relative_to(folder).as_posix() for path in image_files([folder])]
-    assert found == ["1.2.840.113619", "IM0001", "a.PNG", "b.png", "sub/c.nii.gz", "sub/d.dcm"]
-
-
-def test_a_file_that_is_named_is_taken_as_it_is_and_once(folder: Path) -> None:
-    named = [folder / "notes.txt", folder / "b.png", folder / "notes.txt"]
-    assert image_files(named) == [folder / "notes.txt", folder / "b.png"]
-    assert image_files([folder / "b.png", folder]).count(folder / "b.png") == 1
-
-
-def test_two_ways_to_name_a_file_name_one_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
-    assert image_files([Path("b.png"), folder / "b.png"]) == [Path("b.png")]
-
-
-def test_an_input_that_is_not_there_is_named(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"^'gone\.png' does not exist$"):
-        image_files([folder / "b.png", folder / "gone.png"])
-
-
-def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no image .* in \['empty'\]"):
-        image_files([tmp_path / "empty"])
 
 
 def test_settings_are_json_where_they_can_be() -> None:
