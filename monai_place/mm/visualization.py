@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,15 @@ from mmengine.runner import Runner
 from monai_place.mm.loading import Reading, image_reading
 from monai_place.registry import HOOKS
 
-__all__ = ["RadiographVisualizationHook"]
+__all__ = ["RadiographVisualizationHook", "boxes_at_the_edge"]
+
+
+@contextmanager
+def boxes_at_the_edge() -> Iterator[None]:
+    """Draw without a warning for each box that ends at the picture's edge: MMEngine takes it for one that leaves it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Warning: The .* is out of bounds", UserWarning)
+        yield
 
 
 @ROOT_HOOKS.register_module()
@@ -73,9 +82,7 @@ class RadiographVisualizationHook(Hook):
             values = self.reading(sample.img_path).pixels.numpy()
             pixels = np.rint(values * np.float32(255)).astype(np.uint8)
             picture = np.repeat(pixels[..., None], 3, axis=2)  # (H, W) -> (H, W, 3)
-            with warnings.catch_warnings():
-                # MMEngine takes a box that ends at the picture's edge for one that leaves it.
-                warnings.filterwarnings("ignore", "Warning: The .* is out of bounds", UserWarning)
+            with boxes_at_the_edge():
                 runner.visualizer.add_datasample(
                     f"{stage}_{self._drawn}", picture, data_sample=sample, step=step, **self.options
                 )
