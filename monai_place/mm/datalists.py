@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from monai_place.data.datalist import SPLITS, Datalist
+from monai_place.data.datalist import SPLITS, Datalist, _has_value
 from monai_place.data.id_lists import read_ids
 from monai_place.data.paths import PathGuard
 from monai_place.data.splits import draw_fraction
@@ -48,7 +48,8 @@ class RecordChoice:
 
     Args:
         split: `training`, `validation` or `test`.
-        missing: what to do with records that lack the annotation: raise, or leave them out and log how many.
+        missing: what to do with records that lack the annotation (the key, or it is null or blank): raise, or leave
+            them out and log how many.
         ids: the ids of the records to use, or a file of them (one a line, or a JSON list). All must be in the split.
         fraction: the share of the annotated records (of `ids`, where given) to use, drawn by id: 0.01 lies inside 0.1.
         seed: of that draw.
@@ -89,7 +90,7 @@ class RecordChoice:
                 few = f"{len(unknown)} of {len(wanted)} ids"
                 raise ValueError(f"{name}: {few} are not in split {self.split!r}, such as {unknown[:3]}")
             records = [(index, record) for index, record in records if record["id"] in wanted]
-        having = [(index, record) for index, record in records if record.get(key) is not None]
+        having = [(index, record) for index, record in records if _has_value(record.get(key))]
         if lacking := len(records) - len(having):
             message = f"{name}: {lacking} of {len(records)} records of split {self.split!r} lack {key!r}"
             if self.missing == "error":
@@ -118,7 +119,7 @@ def box_class_names(datalist: Datalist) -> list[str]:
     boxed = False
     for _, _, record in datalist.records():
         boxed = boxed or bool(record.get("boxes"))
-        names.update(_box_name(name, datalist.classes) for name in record.get("box_classes") or ())
+        names.update(_box_name(name, datalist.classes, record) for name in record.get("box_classes") or ())
     if boxed and not names:
         return [MERGED_CLASS]
     return list(datalist.classes) if names <= set(datalist.classes) else sorted(names)
@@ -160,7 +161,7 @@ def number_classes(
 
 
 def labelled_boxes(
-    record: Mapping[str, Any], classes: Sequence[str], labels: Mapping[str, int]
+    record: Mapping[str, Any], classes: Sequence[str], labels: Mapping[str, int], *, known: Sequence[str] | None = None
 ) -> list[tuple[str, int, Box]]:
     """Return (class, label, box) for each box of a record whose class is used.
 
@@ -168,17 +169,18 @@ def labelled_boxes(
         record: of the datalist.
         classes: of the datalist; a box may name its class by its index there.
         labels: the label of each class that is used.
+        known: all classes of the annotation, used or not; None means those of `labels`. A box without a class is of the
+            only one, and an error where there are several.
 
     Raises:
         ValueError: a box or its class is not what a datalist may hold.
     """
     boxes, names = record["boxes"], record.get("box_classes")
     if names is None:
-        if boxes and len(labels) != 1:
-            raise ValueError(
-                f"record {record['id']!r:.80}: key 'box_classes' is missing, the classes are {list(labels)}"
-            )
-        names = list(labels) * len(boxes)
+        only = list(labels if known is None else known)
+        if boxes and len(only) != 1:
+            raise ValueError(f"record {record['id']!r:.80}: key 'box_classes' is missing, the classes are {only}")
+        names = only * len(boxes)
     if len(names) != len(boxes):
         raise ValueError(f"record {record['id']!r:.80}: {len(names)} box_classes for {len(boxes)} boxes")
     labelled = []
@@ -190,7 +192,7 @@ def labelled_boxes(
             raise ValueError(
                 f"record {record['id']!r:.80}: box {place} is {box!r:.60}, expected x0 below x1 and y0 below y1"
             )
-        class_name = _box_name(name, classes)
+        class_name = _box_name(name, classes, record)
         if class_name in labels:
             labelled.append((class_name, labels[class_name], (x0, y0, x1, y1)))
     return labelled
@@ -222,12 +224,13 @@ def resolve_file(guard: PathGuard, record: Mapping[str, Any], key: str) -> str:
         raise ValueError(f"record {record['id']!r:.80}: key {key!r}: {error}") from None
 
 
-def _box_name(name: Any, classes: Sequence[str]) -> str:
+def _box_name(name: Any, classes: Sequence[str], record: Mapping[str, Any]) -> str:
     if isinstance(name, str):
         return name
     if isinstance(name, int) and not isinstance(name, bool) and 0 <= name < len(classes):
         return classes[name]
-    raise ValueError(f"a box class is {name!r:.40}, expected a name or an index of the {len(classes)} classes")
+    expected = f"expected a name or an index of the {len(classes)} classes"
+    raise ValueError(f"record {record['id']!r:.80}: a box class is {name!r:.40}, {expected}")
 
 
 def _read_ids(ids: Ids) -> set[str]:

@@ -57,6 +57,16 @@ def test_an_empty_annotation_is_one() -> None:
     assert ids_of(RecordChoice("test").records(content, "d.json", "boxes")) == ["t"]
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_path_is_no_annotation(blank: str) -> None:
+    content = datalist()
+    content.splits["training"][0]["mask"] = blank
+    chosen = RecordChoice("training", "skip").records(content, "d.json", "mask")
+    assert ids_of(chosen) == ["a2", "a4", "a6", "a8"]
+    with pytest.raises(ValueError, match="6 of 10 records of split 'training' lack 'mask'"):
+        RecordChoice("training").records(content, "d.json", "mask")
+
+
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_a_split_with_nothing_to_use_is_an_error(split: str) -> None:
     with pytest.raises(ValueError, match=f"split '{split}' has no record with 'boxes' left to use"):
@@ -154,6 +164,12 @@ def test_boxes_without_names_are_of_one_class() -> None:
     assert box_class_names(content) == ["finding"]
 
 
+@pytest.mark.parametrize("name", [None, ["edema", "nodule"], 7])
+def test_a_class_that_a_box_cannot_have_is_named_with_its_record(name: Any) -> None:
+    with pytest.raises(ValueError, match=r"record 't': a box class is .*, expected a name or an index of the 2"):
+        box_class_names(with_boxes(name))
+
+
 def test_classes_are_numbered_in_the_order_asked_for() -> None:
     assert number_classes("abc", ["c", "a"], merge=False) == (("c", "a"), {"c": 0, "a": 1})
 
@@ -192,6 +208,13 @@ def test_boxes_of_other_classes_are_left_out() -> None:
 
 def test_boxes_without_names_have_the_only_label() -> None:
     assert labelled_boxes({"id": "r", "boxes": [[0, 0, 1, 1]]}, [], {"finding": 0}) == [("finding", 0, (0, 0, 1, 1))]
+
+
+def test_a_box_without_a_name_is_not_of_the_only_class_that_was_chosen_of_several() -> None:
+    record = {"id": "r", "boxes": [[0, 0, 1, 1]]}
+    assert labelled_boxes(record, [], {"a": 0}, known=["a"]) == [("a", 0, (0, 0, 1, 1))]
+    with pytest.raises(ValueError, match=r"record 'r': key 'box_classes' is missing, the classes are \['a', 'b'\]"):
+        labelled_boxes(record, [], {"a": 0}, known=["a", "b"])
 
 
 @pytest.mark.parametrize(

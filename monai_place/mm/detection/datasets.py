@@ -103,6 +103,7 @@ class RadiographDetDataset(BaseDetDataset):
         self._absent = bool(kwargs.get("lazy_init")) and not Path(file).is_file()
         self._content: Datalist | None = None if self._absent else read_datalist(file)
         known = list(classes or ()) if self._content is None else box_class_names(self._content)
+        self.known = tuple(known)  # whatever is chosen of them
         names: tuple[str, ...] = ()
         if known or not self._absent:
             names, self.labels = number_classes(known, classes, merge=class_agnostic)
@@ -126,8 +127,9 @@ class RadiographDetDataset(BaseDetDataset):
         for index, record in self.choice.records(content, Path(self.ann_file).name, "boxes"):
             path = resolve_file(guard, record, "image")
             height, width = self._size(path)
-            instances = self._instances(record, content.classes, (height, width), masks)
-            dropped += len(labelled_boxes(record, content.classes, self.labels)) - len(instances)
+            boxes = labelled_boxes(record, content.classes, self.labels, known=self.known)
+            instances = self._instances(record, boxes, (height, width), masks)
+            dropped += len(boxes) - len(instances)
             found.append(
                 {
                     "img_path": path,
@@ -181,11 +183,15 @@ class RadiographDetDataset(BaseDetDataset):
         return height, width
 
     def _instances(
-        self, record: Mapping[str, Any], classes: Sequence[str], size: tuple[int, int], guard: PathGuard
+        self,
+        record: Mapping[str, Any],
+        boxes: Sequence[tuple[str, int, Box]],
+        size: tuple[int, int],
+        guard: PathGuard,
     ) -> list[dict[str, Any]]:
         masks = _finding_masks(record) if self.with_masks else {}
         instances = []
-        for name, label, box in labelled_boxes(record, classes, self.labels):
+        for name, label, box in boxes:
             inside = _clipped(box, size)
             if inside is None:
                 continue
@@ -206,7 +212,11 @@ def _finding_masks(record: Mapping[str, Any]) -> dict[tuple[Any, Box], str]:
     masks: dict[tuple[Any, Box], str] = {}
     for finding in record.get("findings") or ():
         if finding.get("mask") and finding.get("box"):
-            x0, y0, x1, y1 = map(float, finding["box"])
+            try:
+                x0, y0, x1, y1 = map(float, finding["box"])
+            except (TypeError, ValueError):
+                found = f"the box of a finding is {finding['box']!r:.60}"
+                raise ValueError(f"record {record['id']!r:.80}: {found}, expected [x0, y0, x1, y1]") from None
             masks[finding.get("class"), (x0, y0, x1, y1)] = finding["mask"]
     return masks
 

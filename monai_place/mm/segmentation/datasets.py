@@ -95,6 +95,7 @@ class RadiographSegDataset(BaseSegDataset):
         file = join_root(datalist, data_root)
         content = read_datalist(file)
         known = box_class_names(content) if mask_from == "boxes" else mask_class_names(content)
+        self.known = tuple(known)  # whatever is chosen of them
         names, self.labels = self._number(known, classes, merge=binary)
         self._content: Datalist | None = content
         super().__init__(
@@ -123,7 +124,7 @@ class RadiographSegDataset(BaseSegDataset):
                 "seg_fields": [],
             }
             if self.mask_from == "boxes":
-                boxes = labelled_boxes(record, content.classes, self.labels)
+                boxes = labelled_boxes(record, content.classes, self.labels, known=self.known)
                 info["mask_boxes"] = [(1 + label, *box) for _, label, box in boxes]
             else:
                 info["seg_map_path"] = resolve_file(masks, record, key)

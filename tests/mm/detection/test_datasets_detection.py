@@ -141,6 +141,24 @@ def test_masks_follow_the_picture(phantom_mm: Path) -> None:
     assert item["data_samples"].gt_instances.masks.masks.shape[1:] == (32, 96)
 
 
+def test_a_finding_with_half_a_box_is_named(phantom_mm: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["training"][0]["findings"][0]["box"] = [1, 2, 3]
+
+    folder = edited(phantom_mm, tmp_path, change)
+    with pytest.raises(ValueError, match=r"record '.*': the box of a finding is \[1, 2, 3\], expected \[x0, y0, x1"):
+        len(dataset(folder, with_masks=True))
+
+
+def test_a_box_without_a_class_is_not_of_the_one_chosen_of_several(phantom_mm: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["training"][0]["box_classes"] = None
+
+    folder = edited(phantom_mm, tmp_path, change)
+    with pytest.raises(ValueError, match="key 'box_classes' is missing, the classes are"):
+        len(dataset(folder, classes=["edema"]))
+
+
 def test_a_box_without_a_mask_is_an_error_where_masks_are_asked_for(phantom_mm: Path, tmp_path: Path) -> None:
     def change(content: dict[str, Any]) -> None:
         del content["training"][0]["findings"][0]["mask"]
