@@ -24,7 +24,7 @@ __all__ = ["LoadRadiographFromFile", "LoadRadiographMask", "Reading", "image_rea
 Reading: TypeAlias = ImageReading | Mapping[str, Any] | str | os.PathLike[str] | None
 SMALLEST_SIDE = 1.0  # pixels of a box that a step has cut; as in RadiographDetDataset
 
-LARGEST_LABEL = 254  # 255 is what the toolboxes ignore
+LARGEST_LABEL = 255  # what the toolboxes ignore; maps of labels are uint8
 
 
 def image_reading(reading: Reading) -> ImageReading:
@@ -156,6 +156,8 @@ class LoadRadiographMask(BaseTransform):
         labels = values.copy()
         for value, label in (label_map or {}).items():
             labels[values == value] = label
+        if labels.max() > LARGEST_LABEL:
+            raise ValueError(f"mask {path.name!r} holds {labels.max()}, expected labels of at most {LARGEST_LABEL}")
         return labels.astype(np.uint8)
 
     def __repr__(self) -> str:

@@ -121,6 +121,14 @@ def test_masks_of_a_plain_folder_keep_their_values_or_follow_the_label_map(tmp_p
     assert load(mask, label_map={1: 2, 2: 1}) == [[0, 2, 1], [255, 1, 2]]
 
 
+def test_values_that_a_label_map_of_bytes_cannot_hold_are_an_error(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 256, 0], [0, 0, 0]], dtype=np.uint16)).save(tmp_path / "m.png")
+    with pytest.raises(ValueError, match=r"mask 'm.png' holds 256, expected labels of at most 255"):
+        load(tmp_path / "m.png")
+    assert load(tmp_path / "m.png", label_map={256: 1}) == [[0, 1, 0], [0, 0, 0]]
+    assert load(tmp_path / "m.png", binary=True) == [[0, 1, 0], [0, 0, 0]]
+
+
 def test_boxes_are_filled_where_pixel_centers_lie_inside_and_later_ones_win() -> None:
     results = {"ori_shape": (4, 6), "mask_boxes": [(1, 1, 1, 4, 3), (2, 2.6, 0.0, 9.0, 1.5), (1, -5, 3.4, 0.6, 99)]}
     loaded = LoadRadiographMask()(results)
