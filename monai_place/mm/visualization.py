@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
 
 from monai_place.mm.loading import Reading, image_reading
 from monai_place.registry import HOOKS
@@ -84,6 +86,26 @@ class RadiographVisualizationHook(Hook):
             picture = np.repeat(pixels[..., None], 3, axis=2)  # (H, W) -> (H, W, 3)
             with boxes_at_the_edge():
                 runner.visualizer.add_datasample(
-                    f"{stage}_{self._drawn}", picture, data_sample=sample, step=step, **self.options
+                    f"{stage}_{self._drawn}", picture, data_sample=_in_picture(sample), step=step, **self.options
                 )
             self._drawn += 1
+
+
+def _in_picture(sample: Any) -> Any:
+    """The sample, its boxes in pixels of the picture: loaded before `Resize` they are in those of the network's input.
+
+    `instances` tells, which such a pipeline hands on for its metric.
+    """
+    instances = sample.metainfo.get("instances")
+    if instances is None or "gt_instances" not in sample:
+        return sample
+    counted = [instance for instance in instances if not instance.get("ignore_flag")]
+    boxes = torch.tensor([instance["bbox"] for instance in counted], dtype=torch.float32).reshape(-1, 4)
+    loaded = sample.gt_instances.bboxes
+    loaded = getattr(loaded, "tensor", loaded).float().cpu()
+    if loaded.shape == boxes.shape and torch.allclose(loaded, boxes):
+        return sample
+    moved = sample.clone()
+    labels = torch.tensor([instance["bbox_label"] for instance in counted], dtype=torch.long)
+    moved.gt_instances = InstanceData(bboxes=boxes, labels=labels)
+    return moved

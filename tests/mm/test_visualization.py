@@ -88,6 +88,26 @@ def test_truth_and_prediction_are_drawn_over_dicom_under_a_number(
     assert picture[gray].std() > 5  # and the radiograph is under it
 
 
+def test_boxes_that_were_scaled_with_the_picture_are_drawn_where_they_lie_in_the_file(
+    dicom: list[str], tmp_path: Path
+) -> None:
+    # As ValidationLossHook needs them: loaded before Resize, here to half the size. A box to ignore is no truth.
+    drawn = []
+    for scale in (1.0, 0.5):
+        sample = detected(dicom[0])
+        sample.gt_instances.bboxes *= scale
+        sample.pred_instances = sample.pred_instances[:0]
+        truth = {"bbox": [8.0, 8.0, 64.0, 64.0], "bbox_label": 1, "ignore_flag": 0}
+        sample.set_metainfo({"instances": [truth, {**truth, "ignore_flag": 1}], "scale_factor": (scale, scale)})
+        kept = sample.gt_instances.bboxes.clone()
+        RadiographVisualizationHook(1).after_val_iter(
+            Running(visualizer("det", tmp_path / str(scale))), 0, None, [sample]
+        )
+        assert sample.gt_instances.bboxes.equal(kept)
+        drawn.append(np.asarray(Image.open(next((tmp_path / str(scale)).rglob("*.png")))))
+    assert (drawn[0] == drawn[1]).all()
+
+
 def test_each_validation_draws_the_same_pictures_again(dicom: list[str], tmp_path: Path) -> None:
     hook = RadiographVisualizationHook(pictures=1)
     drawing = visualizer("seg", tmp_path)
