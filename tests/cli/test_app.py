@@ -32,6 +32,12 @@ def test_a_command_that_failed_ends_with_1_and_one_line(tmp_path: Path) -> None:
     assert done.stderr == "error: gone.json: No such file or directory\n"
 
 
+def test_the_module_is_the_command(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "monai_place", "--version"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{monai_place.__version__}\n", "")
+
+
 def test_bad_usage_ends_with_2(tmp_path: Path) -> None:
     done = run_command("phantom", "made", "--studies", "many", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
