@@ -4,3 +4,4 @@ _base_ = ["./placevit-base-frozen_yolov3_1xb16-50e-mgca_rsna-224x224.py"]
 # train_dataloader.dataset.ids=FILE
 train_dataloader = dict(batch_size=8, dataset=dict(fraction=0.01))
 optim_wrapper = dict(optimizer=dict(lr=0.0002))  # with so few labels
+auto_scale_lr = dict(base_batch_size=8)

@@ -13,7 +13,7 @@ import monai_place.mm  # noqa: F401
 pytest.importorskip("mmseg")
 
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
 
 from monai_place.config_files import config_folder, config_names, config_path
 from monai_place.mm import PLACEViT
@@ -79,6 +79,33 @@ def test_a_config_is_whole_by_itself_and_normalizes_as_the_weights_expect(
     assert config.train_dataloader.sampler.infinite is by_iteration
     assert config.train_dataloader.dataset.pipeline[0].type == "monai_place.SeedSample"
     assert "ExactResumeHook" in config.custom_hooks[0].type
+    batch = int(name.split("_")[2].partition("-")[0].removeprefix("1xb"))
+    assert config.train_dataloader.batch_size == batch
+    assert config.auto_scale_lr == {"enable": False, "base_batch_size": batch}
+
+
+@pytest.mark.parametrize("length", [9, 200], ids=["1 % of Object-CXR", "10 % of RSNA"])
+@pytest.mark.parametrize("schedule", ["det_12e", "det_50e"])
+def test_a_training_by_epochs_reaches_its_rate_in_the_first_one_however_short(schedule: str, length: int) -> None:
+    config = Config.fromfile(str(config_folder() / "_base_" / "schedules" / f"{schedule}.py"))
+    rate = config.optim_wrapper.optimizer.lr
+    moving = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=rate)
+    shared = {"optimizer": moving, "epoch_length": length}
+    schedulers = [PARAM_SCHEDULERS.build(dict(settings), default_args=shared) for settings in config.param_scheduler]
+    rates = []
+    for _ in range(config.train_cfg.max_epochs):
+        for _ in range(length):
+            rates.append(moving.param_groups[0]["lr"])
+            moving.step()
+            for scheduler in schedulers:
+                if not scheduler.by_epoch:
+                    scheduler.step()
+        for scheduler in schedulers:
+            if scheduler.by_epoch:
+                scheduler.step()
+    assert rates[0] < rate / 100
+    assert rates[length] == pytest.approx(rate)  # with 500 steps of warming up it was a 25th of it
+    assert rates[-1] < rate / 5
 
 
 def optimizer(config: Config) -> tuple[float, float, int]:

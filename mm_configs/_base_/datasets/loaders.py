@@ -13,3 +13,6 @@ val_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
 )
 test_dataloader = val_dataloader
+# With another batch, or on several GPUs, --cfg-options auto_scale_lr.enable=True multiplies the learning rate by the
+# whole batch over this one; so does --auto-scale-lr of MMDetection's train.py.
+auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -6,3 +6,4 @@ train_dataloader = dict(
 )
 val_dataloader = dict(batch_size=16, dataset=dict(pipeline=_base_.val_pipeline))
 test_dataloader = dict(batch_size=16, dataset=dict(pipeline=_base_.val_pipeline))
+auto_scale_lr = dict(base_batch_size=16)
