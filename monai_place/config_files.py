@@ -55,7 +55,8 @@ def config_path(name: str) -> str:
     found = files.get(name.removesuffix(".py"))
     if found is None:
         near = difflib.get_close_matches(name, files, n=NEAR, cutoff=0.3)
-        raise ValueError(f"there is no config {name!r:.120}; the nearest are {', '.join(near) or 'none'}")
+        others = f"the nearest are {', '.join(near)}" if near else "`monai-place config-path` lists them all"
+        raise ValueError(f"there is no config {name!r:.120}; {others}")
     return str(found)
 
 

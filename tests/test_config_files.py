@@ -25,6 +25,12 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(name: str) -> None:
         config_path(name)
     if "upernet" in name:
         assert KNOWN in str(error.value)
+    assert "none" not in str(error.value)
+
+
+def test_for_a_name_unlike_all_others_the_command_that_lists_them_is_named() -> None:
+    with pytest.raises(ValueError, match="`monai-place config-path` lists them all"):
+        config_path("zzz")
 
 
 def test_the_package_hands_the_function_out_without_any_framework() -> None:

@@ -82,6 +82,7 @@ def train_mm(
         if amp and (device := get_device()) in ("cpu", "mps"):
             raise typer.BadParameter(f"MMEngine has no mixed precision on {device}", param_hint="--amp")
         settings = _read_for_run(config, [*(cfg_options or []), *(more or [])], work_dir, launcher)
+        _check_data_are_there(settings, "train_dataloader", "val_dataloader")
         settings.resume = resume
         read_by(settings, override)
         if amp:
@@ -105,6 +106,7 @@ def evaluate_mm(
     with clean_errors():
         _check_loads(checkpoint)
         settings = _read_for_run(config, [*(cfg_options or []), *(more or [])], work_dir, launcher)
+        _check_data_are_there(settings, "test_dataloader")
         settings.load_from, settings.resume = str(checkpoint), False
         read_by(settings, override)
         _build_runner(settings).test()
@@ -112,10 +114,14 @@ def evaluate_mm(
 
 def _read_for_run(config: str, options: list[str], work_dir: Path | None, launcher: Launcher) -> Config:
     """Read a config and say where the run lies and who started it."""
+    from mmengine.device import get_device
+
     import monai_place.mm  # noqa: F401  (the operators, before the config can import a toolbox)
 
     if launcher in SET_BY and SET_BY[launcher] not in os.environ:
         raise typer.BadParameter(f"{launcher.value} did not start this process; {START}", param_hint="--launcher")
+    if launcher in SET_BY and (device := get_device()) in ("cpu", "mps"):
+        raise typer.BadParameter(f"MMEngine has no several processes on {device}", param_hint="--launcher")
     settings = read_mm_config(config, options)
     settings.launcher = launcher.value
     if work_dir is not None:
@@ -138,6 +144,36 @@ def _build_runner(settings: Config) -> Runner:
         return Runner.from_cfg(settings)
     except (TypeError, KeyError) as error:
         raise ValueError(f"the config cannot be built: {error.args[0] if error.args else error}") from error
+
+
+def _check_data_are_there(settings: Config, *loaders: str) -> None:
+    """Look for the folders of a config's data sets and for their datalists, before anything is built.
+
+    Raises:
+        FileNotFoundError: one is not there; the message names what writes it.
+    """
+    for loader in loaders:
+        dataset = (settings.get(loader) or {}).get("dataset") or {}
+        root, file = dataset.get("data_root"), dataset.get("datalist") or ""
+        if not isinstance(root, str) or not isinstance(file, str) or Path(root, file).exists():
+            continue
+        name = Path(root).name
+        raise FileNotFoundError(
+            f"{Path(name, file).as_posix()} of {loader} does not exist; {_what_writes(name)}. Data sets are looked for "
+            "in the folder that the environment variable PLACE_DATA names, else in data"
+        )
+
+
+def _what_writes(name: str) -> str:
+    from monai_place.data.sources import SOURCES
+
+    if name == "phantom":
+        return "monai-place phantom data/phantom writes it"
+    if name == "tbx11k":
+        return "it has img_dir and ann_dir, each with train, val and test"
+    if name in SOURCES:
+        return f"monai-place prepare {name} FOLDER data/{name} writes it"
+    return "data_root of the config names its folder"
 
 
 def _check_loads(checkpoint: Path) -> None:
@@ -189,8 +225,12 @@ def read_mm_config(config: str, options: list[str]) -> Config:
     if options:
         parser = argparse.ArgumentParser()
         parser.add_argument("--cfg-options", nargs="+", action=DictAction)
-        changes: dict[str, Any] = parser.parse_args(["--cfg-options", *options]).cfg_options
-        settings.merge_from_dict(changes)
+        try:
+            changes: dict[str, Any] = parser.parse_args(["--cfg-options", *options]).cfg_options
+            settings.merge_from_dict(changes)
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # an unbalanced bracket, a place beyond the end of a list, a setting below one that has no parts
+            raise typer.BadParameter(f"{error.args[0]!s:.200}", param_hint="--cfg-options") from error
     return settings
 
 

@@ -98,7 +98,28 @@ def test_data_that_are_not_there_are_one_line_and_exit_code_1(
     monkeypatch.setenv("PLACE_DATA", str(tmp_path))
     done = call("train-mm", tiny[0], "--cfg-options", *SHORT, "--work-dir", tmp_path / "run")
     assert done.code == 1
-    assert done.err.splitlines()[-1] == "error: datalist.json: No such file or directory"
+    assert done.err.splitlines()[-1].startswith(
+        "error: phantom/datalist.json of train_dataloader does not exist; monai-place phantom data/phantom writes it."
+    )
+    assert "PLACE_DATA" in done.err
+    assert str(tmp_path) not in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("placevit-base_faster-rcnn_1xb8-12e_rsna-512x512", "monai-place prepare rsna FOLDER data/rsna writes it"),
+        ("placevit-base_upernet_1xb8-20k_tbx11k-512x512", "it has img_dir and ann_dir, each with train, val and test"),
+    ],
+)
+def test_what_writes_a_missing_data_set_is_said(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, hint: str
+) -> None:
+    monkeypatch.setenv("PLACE_DATA", str(tmp_path))
+    done = call("train-mm", name, "--work-dir", tmp_path / "run")
+    assert done.code == 1
+    assert hint in done.err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_that_is_not_there_is_one_line_and_exit_code_1(call: Any, tmp_path: Path) -> None:
@@ -121,8 +142,9 @@ def test_a_checkpoint_that_is_none_is_one_line_and_exit_code_1(call: Any, tmp_pa
     ],
 )
 def test_a_setting_that_no_class_takes_is_one_line_and_exit_code_1(
-    call: Any, tmp_path: Path, option: str, message: str
+    call: Any, tiny: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, message: str
 ) -> None:
+    monkeypatch.setenv("PLACE_DATA", str(tiny[1]))
     done = call("train-mm", NAME, option, "--work-dir", tmp_path, f"experiment_name={option[:17]}")
     assert done.code == 1
     assert done.err.splitlines()[-1].startswith(message)
@@ -145,6 +167,31 @@ def test_an_option_that_sets_nothing_is_bad_usage(call: Any, option: str) -> Non
     done = call("train-mm", NAME, "--cfg-options", option)
     assert done.code == 2
     assert f"{option!r} is not of the form" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["model.neck.scales=[4,2"], "Imbalanced brackets"),
+        (["param_scheduler.5.end=3"], "Index 5 exceeds"),
+        (["randomness.seed.low=3"], "seed"),
+        (["train_cfg.max_iters=1", "train_cfg.max_iters.x=1"], "'int' object"),
+    ],
+)
+def test_an_option_that_the_config_has_no_place_for_is_bad_usage(call: Any, options: list[str], message: str) -> None:
+    done = call("train-mm", NAME, "--cfg-options", *options)
+    assert done.code == 2
+    assert message in done.err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_several_processes_without_a_gpu_are_bad_usage(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    done = call("train-mm", NAME, "--launcher", "pytorch", "--work-dir", tmp_path)
+    assert done.code == 2
+    assert "no several processes on cpu" in done.err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
