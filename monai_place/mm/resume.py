@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.dataset import ClassBalancedDataset
 from mmengine.dist import get_dist_info, sync_random_seed
 from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.logging import print_log
@@ -24,7 +25,7 @@ from mmengine.registry import DATA_SAMPLERS as ROOT_DATA_SAMPLERS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, Subset
 
 from monai_place.registry import DATA_SAMPLERS, HOOKS, TRANSFORMS
 
@@ -164,6 +165,8 @@ class ExactResumeHook(Hook):
     It seeds each iteration by its number, skips what of an epoch was trained on, keeps what EarlyStoppingHook has seen,
     and makes up for the validation that was due when the checkpoint was written. It needs `ResumableSampler` in the
     train_dataloader, `SeedSample` first in its pipeline, the same `randomness.seed` and as many processes as before.
+    Gradients are in no checkpoint: where the optimizer's wrapper accumulates them, only a checkpoint whose number of
+    iterations is a multiple of `accumulative_counts` goes on exactly.
     """
 
     priority = "LOWEST"  # behind DistSamplerSeedHook, which begins an epoch anew, and behind CheckpointHook
@@ -200,6 +203,12 @@ class ExactResumeHook(Hook):
                 logger="current",
                 level=logging.WARNING,
             )
+        elif reason := _unseeded(loader.dataset):
+            print_log(
+                f"ExactResumeHook: {reason}: a resumed training, or one of other workers, will see other augmentations",
+                logger="current",
+                level=logging.WARNING,
+            )
         if runner.iter == 0:  # weights may have been loaded, but nothing is resumed
             return
         for hook, state in zip(_stopping_hooks(runner), self._stopping or (), strict=False):
@@ -223,6 +232,19 @@ class ExactResumeHook(Hook):
 def _is_resumable(loader: DataLoader[Any]) -> bool:
     """Tell whether the order of the samples is a ResumableSampler's; a batch sampler of one's own may change it."""
     return isinstance(loader.sampler, ResumableSampler) and loader.batch_size is not None
+
+
+def _unseeded(dataset: Any) -> str | None:
+    """Say why the seeds of a ResumableSampler do not reach the transforms of a data set, or of one that it wraps."""
+    if isinstance(dataset, ClassBalancedDataset | Subset):
+        return f"{type(dataset).__name__} hands on plain indices, without the seeds of ResumableSampler"
+    within = getattr(dataset, "datasets", None) or ([dataset.dataset] if hasattr(dataset, "dataset") else [])
+    if within:
+        return next(filter(None, map(_unseeded, within)), None)
+    transforms = getattr(getattr(dataset, "pipeline", None), "transforms", ())
+    if transforms and not isinstance(transforms[0], SeedSample):
+        return f"the pipeline of {type(dataset).__name__} does not begin with SeedSample"
+    return None
 
 
 def _validation_is_due(runner: Runner) -> bool:

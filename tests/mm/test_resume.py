@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset, pseudo_collate
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset, pseudo_collate
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 import monai_place.mm  # noqa: F401
 from monai_place.mm.resume import ExactResumeHook, ResumableSampler, SampleIndex, SeedSample
@@ -165,6 +166,39 @@ def test_the_number_of_workers_makes_no_difference_to_the_samples(wrap: Callable
         loader = DataLoader(dataset, sampler=sampler, batch_size=3, num_workers=workers, collate_fn=pseudo_collate)
         found.append(list(loader))
     assert found[0] == found[1]
+
+
+class Paired(Numbers):
+    """Numbers of two classes."""
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        return [idx % 2]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        pytest.param(lambda: ConcatDataset([numbers(), numbers()]), None, id="kept"),
+        pytest.param(lambda: Numbers(), None, id="nothing to draw"),
+        pytest.param(lambda: range(3), None, id="no data set of MMEngine's"),
+        pytest.param(lambda: ClassBalancedDataset(Paired(), 0.9), "ClassBalancedDataset hands on plain", id="balanced"),
+        pytest.param(lambda: Subset(numbers(), [1, 2]), "Subset hands on plain", id="subset"),
+        pytest.param(
+            lambda: RepeatDataset(Numbers(pipeline=[draw_number]), 2),
+            "the pipeline of Numbers does not begin with SeedSample",
+            id="no seed",
+        ),
+    ],
+)
+def test_data_that_no_seed_reaches_is_told_of(
+    make: Callable[[], Any], said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("monai_place.mm.resume.print_log", lambda message, **_: told.append(message))
+    dataset = make()
+    loader = DataLoader(dataset, sampler=ResumableSampler(dataset, seed=0))
+    ExactResumeHook().before_train(SimpleNamespace(train_dataloader=loader, train_loop=None, iter=0))
+    assert [said in message for message in told] == ([True] if said else [])
 
 
 class Climber(BaseModel):
