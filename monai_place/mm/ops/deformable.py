@@ -23,6 +23,8 @@ __all__ = [
     "modulated_deform_conv_forward",
 ]
 
+FAR = 1e8  # pixels
+
 
 @plainly
 def deform_conv_forward(
@@ -61,11 +63,15 @@ def deform_conv_forward(
         padH: padding down.
         dilationW: dilation across.
         dilationH: dilation down.
-        group: groups of channels; the shape of `weight` has them.
-        deformable_group: G; the shape of `offset` has it.
+        group: groups of channels, as the shape of `weight` has them.
+        deformable_group: G, as the shape of `offset` has it.
         im2col_step: images at a time; torchvision chooses its own.
+
+    Raises:
+        ValueError: `weight` or `offset` has other groups than are said.
     """
-    _forward(input, weight, offset, None, None, output, _Setting(dH, dW, padH, padW, dilationH, dilationW))
+    setting = _Setting(dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
+    _forward(input, weight, offset, None, None, output, setting)
 
 
 @plainly
@@ -172,11 +178,14 @@ def modulated_deform_conv_forward(
         pad_w: padding across.
         dilation_h: dilation down.
         dilation_w: dilation across.
-        group: groups of channels; the shape of `weight` has them.
-        deformable_group: G; the shape of `offset` has it.
+        group: groups of channels, as the shape of `weight` has them.
+        deformable_group: G, as the shape of `offset` has it.
         with_bias: add `bias`.
+
+    Raises:
+        ValueError: `weight`, `offset` or `mask` has other groups than are said.
     """
-    setting = _Setting(stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w)
+    setting = _Setting(stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     _forward(input, weight, offset, mask, bias if with_bias else None, output, setting)
 
 
@@ -227,8 +236,8 @@ class _Setting(NamedTuple):
     pad_w: int
     dilation_h: int
     dilation_w: int
-    groups: int = 1
-    offset_groups: int = 1
+    groups: int
+    offset_groups: int
 
 
 class _Grads(NamedTuple):
@@ -250,9 +259,10 @@ def _forward(
     output: Tensor,
     setting: _Setting,
 ) -> None:
+    _check(image, weight, offset, mask, setting)
     found = torchvision.ops.deform_conv2d(
         widened(image),
-        widened(offset),
+        _somewhere(offset),
         widened(weight),
         None if bias is None else widened(bias),
         stride=setting[:2],
@@ -261,6 +271,27 @@ def _forward(
         mask=None if mask is None else widened(mask),
     )
     output.copy_(found)
+
+
+def _check(image: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, setting: _Setting) -> None:
+    """Raise where the shapes say another number of groups than is given: torchvision believes the shapes."""
+    positions = setting.offset_groups * weight.shape[2] * weight.shape[3]
+    wanted = [("input", image, weight.shape[1] * setting.groups), ("offset", offset, 2 * positions)]
+    wanted += [] if mask is None else [("mask", mask, positions)]
+    for name, value, channels in wanted:
+        if value.shape[1] != channels:
+            raise ValueError(
+                f"{name} of a deformable convolution has {value.shape[1]} channels, expected {channels}: weight is "
+                f"{tuple(weight.shape)}, groups {setting.groups}, deform_groups {setting.offset_groups}"
+            )
+
+
+def _somewhere(offset: Tensor) -> Tensor:
+    """Return the offsets, widened, and NaN as far outside, where the compiled operator's forward reads it as well.
+
+    torchvision's CPU kernels read memory that is not theirs at a place that is not a number.
+    """
+    return widened(offset).nan_to_num(nan=FAR, posinf=FAR, neginf=-FAR)
 
 
 def _backward(
@@ -272,6 +303,6 @@ def _backward(
     bias = image.new_zeros(len(weight))
     return _Grads(
         *torch.ops.torchvision._deform_conv2d_backward(
-            grad, image, widened(weight), widened(offset), given, bias, *setting, mask is not None
+            grad, image, widened(weight), _somewhere(offset), given, bias, *setting, mask is not None
         )
     )

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["plainly", "widened"]
+__all__ = ["check_regions", "plainly", "widened"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,3 +35,24 @@ def widened(value: Tensor) -> Tensor:
         torch.float32
     """
     return value if value.dtype in (torch.float32, torch.float64) else value.float()
+
+
+def check_regions(rois: Tensor, images: int) -> None:
+    """Raise where a region would have a kernel read memory that is not the features'; on a GPU that would be a wait.
+
+    Args:
+        rois: (R, 5) image, x0, y0, x1, y1.
+        images: how many there are.
+
+    Raises:
+        ValueError: a region is not finite, or of an image that there is not.
+    """
+    if rois.device.type != "cpu":
+        return
+    wrong = ~rois.isfinite().all(1) | (rois[:, 0] < 0) | (rois[:, 0] >= images)
+    if wrong.any():
+        first = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"region {first} is {rois[first].tolist()}, expected finite numbers: an image from 0 to {images - 1}, "
+            "x0, y0, x1, y1. Boxes that are not finite come of a training that has diverged"
+        )

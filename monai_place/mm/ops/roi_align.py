@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import torchvision.ops  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
-from monai_place.mm.ops.plain import plainly, widened
+from monai_place.mm.ops.plain import check_regions, plainly, widened
 
 __all__ = ["roi_align_backward", "roi_align_forward"]
 
@@ -48,11 +48,15 @@ def roi_align_forward(
         sampling_ratio: samples of a bin along each side; 0 takes as many as the bin has pixels.
         pool_mode: 0 maximum, 1 average.
         aligned: shift by half a pixel.
+
+    Raises:
+        ValueError: on a CPU, a region is not finite, or of an image that there is not.
     """
     if output.numel() == 0:
         return
     features = widened(input)
     rois = rois.to(features.dtype)
+    check_regions(rois, len(features))
     if pool_mode != MAXIMUM:
         output.copy_(
             torch.ops.torchvision.roi_align(

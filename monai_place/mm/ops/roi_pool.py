@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from monai_place.mm.ops.plain import plainly, widened
+from monai_place.mm.ops.plain import check_regions, plainly, widened
 
 __all__ = ["roi_pool_backward", "roi_pool_forward"]
 
@@ -32,10 +32,14 @@ def roi_pool_forward(
         pooled_height: P.
         pooled_width: Q.
         spatial_scale: pixels of `input` per unit of `rois`.
+
+    Raises:
+        ValueError: on a CPU, a region is not finite, or of an image that there is not.
     """
     if output.numel() == 0:
         return
     features = widened(input)
+    check_regions(rois, len(features))
     channels, height, width = features.shape[1:]
     rows = features.permute(0, 2, 3, 1).reshape(-1, channels)  # (B * H * W, C): a pixel's channels lie together
     image, left, top, right, bottom = rois.to(features.dtype).unbind(1)

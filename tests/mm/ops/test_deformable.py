@@ -115,6 +115,42 @@ def test_no_images_give_no_output_and_no_gradient(stand_in: ModuleType, draw: Dr
     assert not found["weight"].any()
 
 
+@pytest.mark.parametrize("lost", [float("nan"), float("inf"), -float("inf")])
+def test_an_offset_that_is_not_finite_is_far_outside(stand_in: ModuleType, draw: Draw, lost: float) -> None:
+    # As a training that has diverged gives them: torchvision's kernel reads memory that is not its own.
+    given = drawn(CASES["plain"], draw)
+    far = given["offset"] > 2
+    there, nowhere = ({**given, "offset": torch.where(far, value, given["offset"])} for value in (1e6, lost))
+    for version in (version_1, version_2):
+        compare(version(stand_in, CASES["plain"], nowhere), version(stand_in, CASES["plain"], there))
+
+
+def test_an_offset_that_is_not_a_number_is_read_as_by_the_compiled_one(
+    compiled: ModuleType, mmcv_ops: ModuleType, monkeypatch: pytest.MonkeyPatch, draw: Draw
+) -> None:
+    given = drawn(CASES["plain"], draw)
+    offset = given["offset"].masked_fill(given["offset"] > 2, float("nan"))
+    found = mmcv_ops.deform_conv2d(given["input"], offset, given["weight"], 1, 1)
+    monkeypatch.setattr(mmcv_ops.deform_conv, "ext_module", compiled)
+    expected = mmcv_ops.deform_conv2d(given["input"], offset, given["weight"], 1, 1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("groups", "offset_groups", "told"),
+    [(2, 1, "input .* has 4 channels, expected 8: .* groups 2"), (1, 4, "offset .* has 18 channels, expected 72")],
+)
+def test_groups_that_the_shapes_do_not_have_are_told(
+    mmcv_ops: ModuleType, draw: Draw, groups: int, offset_groups: int, told: str
+) -> None:
+    given = drawn(CASES["plain"], draw)
+    image, weight, offset, mask = (given[name] for name in ("input", "weight", "offset", "mask"))
+    with pytest.raises(ValueError, match=told):
+        mmcv_ops.deform_conv2d(image, offset, weight, 1, 1, 1, groups, offset_groups)
+    with pytest.raises(ValueError, match=told):
+        mmcv_ops.modulated_deform_conv2d(image, offset, mask, weight, None, 1, 1, 1, groups, offset_groups)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_is_near_single(stand_in: ModuleType, draw: Draw, dtype: torch.dtype) -> None:
     given = {name: value.to(dtype) for name, value in drawn(CASES["plain"], draw).items()}

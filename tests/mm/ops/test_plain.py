@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from monai_place.mm.ops.plain import plainly, widened
+from monai_place.mm.ops.plain import check_regions, plainly, widened
 
 
 @plainly
@@ -36,3 +36,18 @@ def test_an_operator_is_not_cast_by_autocast() -> None:
 )
 def test_numbers_are_widened_to_single_at_least(given: torch.dtype, wide: torch.dtype) -> None:
     assert widened(torch.ones(1, dtype=given)).dtype == wide
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        pytest.param([0, 1, 1, float("nan"), 4], r"region 1 is \[0.0, 1.0, 1.0, nan, 4.0\]", id="not a number"),
+        pytest.param([0, 0, 0, float("inf"), 4], r"region 1 is \[0.0, 0.0, 0.0, inf, 4.0\]", id="infinite"),
+        pytest.param([2, 0, 0, 4, 4], "an image from 0 to 1", id="an image too far"),
+        pytest.param([-1, 0, 0, 4, 4], "an image from 0 to 1", id="an image before the first"),
+    ],
+)
+def test_a_region_that_lies_nowhere_is_told(wrong: list[float], told: str) -> None:
+    check_regions(torch.tensor([[0.0, -9, -9, 3, 3], [1, 5, 5, 2, 2]]), 2)  # outside, and inside out
+    with pytest.raises(ValueError, match=told):
+        check_regions(torch.tensor([[0.0, 0, 0, 3, 3], wrong]), 2)

@@ -75,6 +75,13 @@ def test_a_region_without_area_gives_zero(stand_in: ModuleType, draw: Draw, mode
     assert not grad.any()
 
 
+@pytest.mark.parametrize("name", ["RoIAlign", "RoIPool"])
+def test_a_region_that_is_not_a_number_is_an_error_and_no_crash(mmcv_ops: ModuleType, draw: Draw, name: str) -> None:
+    # As the boxes of a training that has diverged are: torchvision's kernel reads memory that is not its own.
+    with pytest.raises(ValueError, match=r"region 0 is \[0.0, 1.0, 1.0, nan, 4.0\], expected finite numbers"):
+        getattr(mmcv_ops, name)(3, 0.5)(draw(2, 4, 9, 9), torch.tensor([[0, 1, 1, float("nan"), 4]]))
+
+
 def test_large_regions_are_worked_off_in_parts(
     stand_in: ModuleType, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
