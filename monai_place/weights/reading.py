@@ -12,7 +12,7 @@ import pickletools
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,15 @@ ALLOWED_GLOBALS = re.compile(
     r"|torch.storage (Untyped|Typed)Storage"
     r"|torch.serialization _get_layout"
 )
+# What a checkpoint of MMEngine's Runner names beside the weights, in the curves of its losses. None of it is called or
+# even imported: `_Ignored` stands in its place, and a tensor can be none of it.
+IGNORED_GLOBALS = re.compile(
+    r"mmengine\.logging\.history_buffer HistoryBuffer"
+    r"|numpy (dtype|ndarray)"
+    r"|numpy\._?core\.multiarray (_reconstruct|scalar)"
+    r"|_codecs encode"
+    r"|builtins getattr"
+)
 
 
 class WeightsError(ValueError):
@@ -44,7 +53,8 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     """Read a state dict from a `.safetensors` file, or from a `.pt`, `.pth`, `.ckpt` or `.bin` file of `torch.save`.
 
     A file of `torch.save` may hold the state dict itself or, under `state_dict`, `model` or `model_state_dict`, beside
-    other plain values. Its tensors are mapped from the disk, not copied, after all check sums have been compared.
+    other plain values; the curves that MMEngine's Runner keeps in its checkpoints are passed over. Its tensors are
+    mapped from the disk, not copied, after all check sums have been compared.
 
     Args:
         path: the file.
@@ -66,9 +76,13 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     if path.suffix not in TORCH_SUFFIXES:
         raise WeightsError(f"{path.name}: weights end in .safetensors or one of {TORCH_SUFFIXES}")
     _require_file(path)
-    _check_archive(path)
+    names = _check_archive(path)
+    passed_over: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+        (_Ignored, name.replace(" ", ".")) for name in names
+    ]
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with torch.serialization.safe_globals(passed_over):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, TypeError, KeyError, IndexError, EOFError) as error:
         raise WeightsError(f"{path.name}: torch cannot read it: {_first_line(error)}") from None
     except (AttributeError, OSError, OverflowError, MemoryError, RecursionError) as error:
@@ -107,8 +121,21 @@ def _require_file(path: Path) -> None:
         raise FileNotFoundError(f"weights file {path.name!r} does not exist, or is a folder")
 
 
-def _check_archive(path: Path) -> None:
-    """Compare all check sums, and look at what the pickle names, before torch opens the file."""
+class _Ignored:
+    """What stands for an object of no interest: it takes whatever its pickle hands it, and keeps nothing."""
+
+    def __new__(cls, *_: object) -> _Ignored:
+        return super().__new__(cls)
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _check_archive(path: Path) -> set[str]:
+    """Compare all check sums, and look at what the pickle names, before torch opens the file; return what to ignore."""
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             head = file.read(2)
@@ -128,12 +155,14 @@ def _check_archive(path: Path) -> None:
     except (ValueError, OverflowError) as error:
         reason = error if isinstance(error, WeightsError) else f"{path.name}: corrupt: {_first_line(error)}"
         raise WeightsError(str(reason)) from None
-    if blocked := sorted(name for name in names if not ALLOWED_GLOBALS.fullmatch(name)):
+    ignored = {name for name in names if IGNORED_GLOBALS.fullmatch(name)}
+    if blocked := sorted(name for name in names - ignored if not ALLOWED_GLOBALS.fullmatch(name)):
         listed = ", ".join(repr(name.replace(" ", ".")) for name in blocked[:5])
         raise WeightsError(
             f"{path.name}: refused, because loading it would call {listed}. A file of weights holds tensors only; "
             "nothing of it was executed"
         )
+    return ignored
 
 
 def _check_entries(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:

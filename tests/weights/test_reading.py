@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -28,6 +29,51 @@ def test_a_state_dict_inside_a_training_checkpoint_is_taken_out(tmp_path, key):
 def test_a_parameter_is_read_as_a_plain_tensor_without_gradient(tmp_path):
     torch.save({"a": torch.nn.Parameter(torch.ones(2))}, tmp_path / "weights.pt")
     assert not read_state_dict(tmp_path / "weights.pt")["a"].requires_grad
+
+
+def curves_of_mmengine():
+    """Return what the message hub of MMEngine's Runner keeps, in every checkpoint."""
+    buffers = pytest.importorskip("mmengine.logging")
+    return {
+        "log_scalars": {"loss": buffers.HistoryBuffer([1.0, 2.0], [1, 1])},
+        "runtime_info": {"best": np.float64(0.5)},
+    }
+
+
+def test_checkpoint_of_mmengines_runner_is_read_and_its_curves_are_passed_over(tmp_path):
+    torch.save({"message_hub": curves_of_mmengine(), "state_dict": {"a": torch.ones(2)}}, tmp_path / "iter_4.pth")
+    before = set(torch.serialization.get_safe_globals())
+    assert read_state_dict(tmp_path / "iter_4.pth")["a"].tolist() == [1, 1]
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_what_is_passed_over_is_no_weight(tmp_path):
+    torch.save({"state_dict": {"a": torch.ones(2), "curves": curves_of_mmengine()}}, tmp_path / "iter_4.pth")
+    with pytest.raises(WeightsError, match="entry 'curves' is a dict, expected a tensor"):
+        read_state_dict(tmp_path / "iter_4.pth")
+    torch.save({"a": torch.ones(2), "b": np.float64(1)}, tmp_path / "iter_4.pth")
+    with pytest.raises(WeightsError, match=r"iter_4.pth: entry 'b' is a .*, expected a tensor"):
+        read_state_dict(tmp_path / "iter_4.pth")
+
+
+class Chained:
+    """What pickle turns into `getattr(getattr("", "__class__"), "__base__")`, the first steps to any function."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __reduce__(self):
+        return getattr, (Chained(self.steps[:-1]) if self.steps[1:] else "", self.steps[-1])
+
+
+def test_what_is_passed_over_is_never_called(tmp_path, monkeypatch):
+    torch.save({"state_dict": {"a": torch.ones(2)}, "b": Chained(["__class__", "__base__"])}, tmp_path / "a.pt")
+    content = torch.load  # what torch hands over, before all but the weights is dropped
+    seen = []
+    monkeypatch.setattr(torch, "load", lambda *given, **options: seen.append(content(*given, **options)) or seen[-1])
+    assert read_state_dict(tmp_path / "a.pt")["a"].tolist() == [1, 1]
+    assert type(seen[0]["b"]).__name__ == "_Ignored"
+    assert vars(seen[0]["b"]) == {}
 
 
 def test_tensors_that_share_a_storage_are_no_bomb(tmp_path):
