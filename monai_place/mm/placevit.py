@@ -5,11 +5,13 @@ The letters: B images, C channels, H W pixels, p patch side, h w patches, E feat
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import nn
@@ -22,7 +24,7 @@ from monai_place.mm.windows import WindowGrid, default_global_blocks
 from monai_place.networks.depth import vit_layer_depth
 from monai_place.networks.image import RadiographEncoder
 from monai_place.registry import MODELS
-from monai_place.weights import BackboneMetadata, WeightsError
+from monai_place.weights import BackboneMetadata, WeightsError, adapt_vit_state
 
 __all__ = ["PLACEViT"]
 
@@ -102,8 +104,9 @@ class PLACEViT(BaseModule):
                 f"pretrained is {pretrained!r}, expected None: set pretrained=None in the model of the config, and "
                 "give PLACEViT its weights by bundle or init_cfg"
             )
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(f"drop_path_rate is {drop_path_rate}, expected at least 0 and below 1")
+        if not isinstance(drop_path_rate, int | float) or not 0 <= drop_path_rate < 1:
+            raise ValueError(f"drop_path_rate is {drop_path_rate!r}, expected at least 0 and below 1")
+        _check_integer("in_channels", in_channels, at_least=1)
         self.metadata: BackboneMetadata | None = None
         state: dict[str, torch.Tensor] | None = None
         if bundle:
@@ -120,11 +123,8 @@ class PLACEViT(BaseModule):
         last = max(self.out_indices)
         self._keep_blocks(last + 1, norm_out=norm_out)
         self.depth = last + 1
-        if window_size < 0 or not -1 <= frozen_stages <= self.depth:
-            raise ValueError(
-                f"window_size is {window_size}, expected at least 0; frozen_stages is {frozen_stages}, expected -1 to "
-                f"{self.depth}, the number of blocks"
-            )
+        _check_integer("window_size", window_size, at_least=0)
+        _check_integer("frozen_stages", frozen_stages, at_least=-1, at_most=self.depth, told=", the number of blocks")
         self._normalization_checked = False
         self.frozen_stages, self.with_cp, self.window_size = frozen_stages, with_cp, window_size
         chosen = default_global_blocks(self.depth) if global_blocks is None else global_blocks
@@ -143,11 +143,16 @@ class PLACEViT(BaseModule):
     def init_weights(self) -> None:
         """Load the weights that `init_cfg` names, strictly; without them, keep those of `bundle` or of timm's start.
 
+        A second call changes nothing, as in MMEngine.
+
         Raises:
             ValueError: `init_cfg` is of another type, or names no checkpoint.
             WeightsError: no block of the checkpoint fits, or a shape differs.
             FileNotFoundError: there is no such checkpoint.
         """
+        if self.is_init:
+            print_log("PLACEViT: init_weights has been called before; the weights stay", "current", logging.WARNING)
+            return
         for entry in [self.init_cfg] if isinstance(self.init_cfg, Mapping) else self.init_cfg or []:
             if entry.get("type") != "Pretrained":
                 raise ValueError(f"init_cfg type is {entry.get('type')!r}, expected 'Pretrained'")
@@ -156,6 +161,17 @@ class PLACEViT(BaseModule):
             state, self.metadata = read_backbone_weights(str(entry["checkpoint"]), entry.get("prefix"))
             load_backbone(self.vit, state, self.metadata)
         self._is_init = True
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        """Resample the position embedding of a checkpoint of another image size.
+
+        torch would raise, and MMEngine would log the other shape and go on with the embedding as it is.
+        """
+        key, own = f"{prefix}vit.pos_embed", self.vit.pos_embed
+        given = state_dict.get(key)
+        if own is not None and given is not None and given.shape != own.shape and given.shape[2:] == own.shape[2:]:
+            state_dict[key] = adapt_vit_state({"pos_embed": given}, self.vit)["pos_embed"]
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the feature maps of `out_indices`."""
@@ -231,7 +247,8 @@ class PLACEViT(BaseModule):
         for module in modules:
             module.eval()
             module.requires_grad_(requires_grad=False)
-        for parameter in (vit.cls_token, vit.reg_token, vit.pos_embed):
+        for name in ("cls_token", "dist_token", "reg_token", "pos_embed"):
+            parameter = getattr(vit, name, None)
             if parameter is not None:
                 parameter.requires_grad_(requires_grad=False)
 
@@ -268,6 +285,12 @@ def _check_size(img_size: int | Sequence[int]) -> tuple[int, int]:
     if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise ValueError(f"img_size is {img_size!r}, expected (H, W) or the side of a square, in pixels")
     return sides[0], sides[1]
+
+
+def _check_integer(name: str, value: object, *, at_least: int, at_most: int | None = None, told: str = "") -> None:
+    if not isinstance(value, int) or value < at_least or (at_most is not None and value > at_most):
+        allowed = f"at least {at_least}" if at_most is None else f"{at_least} to {at_most}"
+        raise ValueError(f"{name} is {value!r}, expected {allowed}{told}")
 
 
 def _check_indices(indices: int | Iterable[int], depth: int, name: str) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["vit_layer_depth"]
 
-EMBEDDINGS = ("patch_embed.", "pos_embed", "cls_token", "reg_token", "norm_pre.")
+EMBEDDINGS = ("patch_embed.", "pos_embed", "cls_token", "dist_token", "reg_token", "norm_pre.")
 
 
 def vit_layer_depth(name: str, blocks: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.runner.checkpoint import load_state_dict
 
 from monai_place.mm import PLACEViT
 from monai_place.networks import RadiographEncoder
@@ -125,6 +126,26 @@ def test_weights_of_a_trained_detector_serve_as_a_start(run: Path, tmp_path: Pat
     assert torch.equal(model(noise(1, 3, 64, 64))[0], trained(noise(1, 3, 64, 64))[0])
 
 
+@pytest.mark.parametrize("load", [pytest.param("torch", id="torch"), pytest.param("mmengine", id="MMEngine")])
+def test_checkpoint_of_another_image_size_loads_with_its_positions_resampled(load: str) -> None:
+    trained, larger = backbone(), backbone(img_size=(96, 128))
+    torch.nn.init.normal_(trained.vit.pos_embed)
+    state = {f"module.backbone.{key}": value for key, value in trained.state_dict().items()}
+    model = torch.nn.ModuleDict({"module": torch.nn.ModuleDict({"backbone": larger})})
+    if load == "torch":
+        model.load_state_dict(state)
+    else:
+        load_state_dict(model, state, strict=True)
+    expected = resize_position_embedding(trained.vit.pos_embed.detach(), (6, 8))
+    torch.testing.assert_close(larger.vit.pos_embed.detach(), expected, rtol=0, atol=0)
+    assert state["module.backbone.vit.pos_embed"].shape == (1, 17, 48)
+
+
+def test_checkpoint_of_another_width_is_no_matter_of_the_image_size() -> None:
+    with pytest.raises(RuntimeError, match=r"size mismatch for vit\.pos_embed"):
+        backbone().load_state_dict(backbone(arch_kwargs={**KWARGS, "embed_dim": 64}, img_size=96).state_dict())
+
+
 def test_checkpoint_of_the_backbone_itself_loads_as_it_is() -> None:
     model, other = backbone(img_size=(32, 80)), backbone(img_size=(32, 80))
     with torch.no_grad():
@@ -230,6 +251,10 @@ def test_same_seed_gives_the_same_maps_and_eval_is_deterministic() -> None:
         pytest.param({"img_size": 0}, "img_size is 0, expected", id="no pixel"),
         pytest.param({"drop_path_rate": 1.5}, "drop_path_rate is 1.5, expected at least 0 and below 1", id="all paths"),
         pytest.param({"drop_path_rate": -1}, "drop_path_rate is -1, expected at least 0", id="negative drop"),
+        pytest.param({"drop_path_rate": "0.1"}, "drop_path_rate is '0.1', expected at least 0", id="text for a rate"),
+        pytest.param({"in_channels": 0}, "in_channels is 0, expected at least 1", id="no channel"),
+        pytest.param({"frozen_stages": 1.5}, "frozen_stages is 1.5, expected -1 to 3", id="part of a block frozen"),
+        pytest.param({"window_size": "2"}, "window_size is '2', expected at least 0", id="text for a window"),
         pytest.param({"stem": "Conv"}, r"stem is 'Conv', expected one of \('patch', 'conv'\)", id="no such stem"),
         pytest.param(
             {"pretrained": "open-mmlab://resnet50_v1c"}, "expected None: set pretrained=None in the model", id="URL"
@@ -240,6 +265,20 @@ def test_same_seed_gives_the_same_maps_and_eval_is_deterministic() -> None:
 def test_bad_argument_raises(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         backbone(**options)
+
+
+def test_second_call_of_init_weights_changes_nothing(run: Path) -> None:
+    model = PLACEViT(bundle=run, init_cfg={"type": "Pretrained", "checkpoint": str(run / "models" / "model.pt")})
+    model.init_weights()
+    torch.nn.init.ones_(model.vit.pos_embed)  # trained in between
+    model.init_weights()
+    assert bool((model.vit.pos_embed == 1).all())
+
+
+def test_distilled_vit_of_timm_is_frozen_whole_and_its_token_lies_with_the_embedding() -> None:
+    model = PLACEViT("deit_tiny_distilled_patch16_224", img_size=32, arch_kwargs={"depth": 1}, frozen_stages=1)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert model.get_layer_depth("vit.dist_token") == (0, 3)
 
 
 def test_other_kinds_of_init_cfg_are_refused() -> None:
