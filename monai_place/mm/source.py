@@ -74,7 +74,10 @@ def backbone_file(bundle: str | os.PathLike[str]) -> Path:
             "init_cfg=dict(type='Pretrained', checkpoint=...), beside arch"
         )
     if not folder.is_dir():
-        raise FileNotFoundError(f"bundle {folder.name!r} is no folder; expected a bundle, a run or a model folder")
+        raise FileNotFoundError(
+            f"bundle {folder.name!r} is no folder; expected a bundle, a run or a model folder. Where a checkpoint "
+            "brings the weights, bundle=None, and arch, img_size, stem and arch_kwargs of the bundle, do without it"
+        )
     for place in (folder / "models" / BACKBONE_FILE, folder / BACKBONE_FILE):
         if place.is_file():
             return place
@@ -91,7 +94,8 @@ def read_backbone_weights(
 
     Args:
         checkpoint: a local file, the folder of a bundle or model, or `hf-hub:owner/name[/file]`.
-        prefix: where the ViT's keys begin; None finds it.
+        prefix: where the ViT's keys begin, or those of the PLACEViT around it, with or without the last dot, as in
+            MMEngine; None finds it.
 
     Returns:
         The weights under the ViT's own names, and what a backbone file tells of them.
@@ -111,7 +115,7 @@ def read_backbone_weights(
             state = read_state_dict(path)  # safetensors of somebody else's
     else:
         state = read_state_dict(path)
-    found = prefix if prefix is not None else _find_prefix(state)
+    found = _find_prefix(state) if prefix is None else _complete_prefix(state, prefix)
     cut = {key[len(found or "") :]: value for key, value in state.items() if key.startswith(found or "")}
     if found is None or not any(key.startswith("blocks.") for key in cut):
         raise WeightsError(f"{path.name}: {_why_none(state, prefix)}; its keys begin like {sorted(state)[:3]}")
@@ -122,6 +126,13 @@ def _find_prefix(state: Mapping[str, torch.Tensor]) -> str | None:
     """Return what stands before the first block; of several, one that is known."""
     found = _prefixes(state)
     return found[0] if len(found) == 1 else next((prefix for prefix in KNOWN_PREFIXES if prefix in found), None)
+
+
+def _complete_prefix(state: Mapping[str, torch.Tensor], prefix: str) -> str:
+    """Return a prefix as it stands in the file: MMEngine's may lack the dot, and names the backbone, not its ViT."""
+    dotted = prefix if not prefix or prefix.endswith(".") else f"{prefix}."
+    found = _prefixes(state)
+    return next((name for name in (dotted, f"{dotted}vit.") if name in found), prefix)
 
 
 def _prefixes(state: Mapping[str, torch.Tensor]) -> list[str]:
@@ -148,7 +159,12 @@ def _local_file(checkpoint: str) -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    """Fetch `hf-hub:owner/name[/file][@revision]` into the hub's own cache, or find it there."""
+    """Fetch `hf-hub:owner/name[/file][@revision]` into the hub's own cache, or find it there.
+
+    Raises:
+        WeightsError: `name` names no repository.
+        FileNotFoundError: the file is neither there nor to be had.
+    """
     from huggingface_hub import hf_hub_download
 
     spec, _, revision = name.split(":", maxsplit=1)[1].partition("@")
@@ -156,4 +172,10 @@ def _from_hub(name: str) -> Path:
     if len(parts) < 2 or not all(parts):
         raise WeightsError(f"{name!r} names no repository; expected hf-hub:owner/name[/file][@revision]")
     file = parts[2] if len(parts) > 2 else BACKBONE_FILE
-    return Path(hf_hub_download("/".join(parts[:2]), file, revision=revision or None))
+    try:
+        return Path(hf_hub_download("/".join(parts[:2]), file, revision=revision or None))
+    except (OSError, ValueError) as error:  # offline, no such repository, file or revision, a name that cannot be one
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FileNotFoundError(
+            f"{name!r}: {file} is not in the hub's cache on this machine and could not be fetched: {reason}"
+        ) from error

@@ -64,6 +64,12 @@ def test_prefix_is_found_or_given(tmp_path: Path, prefix: str | None) -> None:
     assert list(state) == ["blocks.0.norm1.weight"]
 
 
+@pytest.mark.parametrize("prefix", ["backbone", "backbone.", "backbone.vit", "backbone.vit."])
+def test_prefix_may_lack_the_dot_and_name_the_backbone_as_in_mmengine(tmp_path: Path, prefix: str) -> None:
+    torch.save({"backbone.vit.blocks.0.a": torch.ones(2), "ema.vit.blocks.0.a": torch.zeros(2)}, tmp_path / "a.pth")
+    assert read_backbone_weights(str(tmp_path / "a.pth"), prefix)[0]["blocks.0.a"].tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("prefix", [None, "encoder."])
 def test_file_without_a_block_is_refused_with_some_of_its_keys(tmp_path: Path, prefix: str | None) -> None:
     torch.save({"layer1.weight": torch.ones(2)}, tmp_path / "resnet.pth")
@@ -114,6 +120,14 @@ def test_address_is_refused() -> None:
 def test_name_that_is_no_repository_is_refused(name: str) -> None:
     with pytest.raises(WeightsError, match="names no repository"):
         backbone_file(name)
+
+
+@pytest.mark.parametrize("name", ["hf-hub:clinic/nothing/a.pt@v1", "hf-hub:clinic/no such name/a.pt"])
+def test_name_of_the_hub_that_cannot_be_had_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(FileNotFoundError, match=rf"'{name}': a.pt is not in the hub's cache .* could not be fetched"):
+        read_backbone_weights(name)
 
 
 def test_name_of_the_hub_is_found_in_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
