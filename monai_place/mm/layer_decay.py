@@ -30,7 +30,7 @@ class PLACELayerDecayConstructor(DefaultOptimWrapperConstructor):
         paramwise_cfg: `layer_decay_rate` in (0, 1], and nothing else.
 
     Raises:
-        ValueError: another key, or a rate out of its range.
+        ValueError: another key, a rate out of its range, or an optimizer without `lr`.
         TypeError: the backbone has no `get_layer_depth(param_name, prefix)`.
 
     Reference:
@@ -45,6 +45,8 @@ class PLACELayerDecayConstructor(DefaultOptimWrapperConstructor):
                 f"paramwise_cfg is {paramwise_cfg}, expected dict(layer_decay_rate=...) with a rate in (0, 1]"
             )
         super().__init__(optim_wrapper_cfg, {"layer_decay_rate": rate})
+        if not isinstance(self.optimizer_cfg.get("lr"), int | float):
+            raise ValueError(f"optimizer has lr {self.optimizer_cfg.get('lr')!r}, expected the rate of the last layer")
 
     def add_params(self, params: list[dict[str, Any]], module: nn.Module, **_: Any) -> None:
         """Add one group per layer and decay to `params`."""

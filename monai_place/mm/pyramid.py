@@ -34,7 +34,8 @@ class PLACEPyramid(BaseModule):
         init_cfg: as in MMEngine.
 
     Raises:
-        ValueError: a stride cannot be reached, or the numbers of channels and strides differ.
+        ValueError: a stride cannot be reached, the numbers of channels and strides differ, or an image is smaller than
+            a stride.
 
     Shape:
         A tuple of maps, the last of them (B, E, h, w); returns a tuple of (B, out, H / stride, W / stride). A stride of
@@ -62,13 +63,24 @@ class PLACEPyramid(BaseModule):
         widths = [out_channels] * len(strides) if isinstance(out_channels, int) else list(out_channels)
         if len(widths) != len(strides) or not strides:
             raise ValueError(f"out_channels has {len(widths)} entries for {len(strides)} strides; expected one each")
+        self.coarsest = max(1, max(strides) // patch_size)  # in patches
         self.levels = nn.ModuleList(
             _level(in_channels, width, _steps(stride, patch_size), norm_cfg)
             for stride, width in zip(strides, widths, strict=True)
         )
 
     def forward(self, maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Return one map per stride."""
+        """Return one map per stride.
+
+        Raises:
+            ValueError: the last map is smaller than the largest stride.
+        """
+        rows, columns = maps[-1].shape[2:]
+        if min(rows, columns) < self.coarsest:
+            raise ValueError(
+                f"the last map has {rows} x {columns} patches, and the largest of the strides spans {self.coarsest}; "
+                "expected a larger image (pad_size_divisor of the data preprocessor), or smaller strides"
+            )
         return tuple(level(maps[-1]) for level in self.levels)
 
 

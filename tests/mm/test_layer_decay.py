@@ -70,6 +70,16 @@ def test_bad_options_raise(paramwise: dict[str, Any]) -> None:
         build(Segmentor(), **paramwise)
 
 
+def test_optimizer_without_a_rate_is_told() -> None:
+    config = {
+        "optimizer": {"type": "AdamW"},
+        "constructor": "monai_place.PLACELayerDecayConstructor",
+        "paramwise_cfg": {"layer_decay_rate": 0.5},
+    }
+    with pytest.raises(ValueError, match="optimizer has lr None, expected the rate of the last layer"):
+        build_optim_wrapper(Segmentor(), config)
+
+
 def test_backbone_that_does_not_tell_its_depths_is_named() -> None:
     model = Segmentor()
     model.backbone = nn.Conv2d(1, 1, 1)

@@ -42,6 +42,13 @@ def test_widths_and_strides_must_match() -> None:
         PLACEPyramid(8, (4, 4), strides=(8, 16, 32))
 
 
+def test_map_smaller_than_the_largest_stride_is_told() -> None:
+    neck = PLACEPyramid(8, 4, strides=(16, 64))
+    assert [tuple(level.shape[2:]) for level in neck((torch.zeros(1, 8, 4, 5),))] == [(4, 5), (1, 1)]
+    with pytest.raises(ValueError, match="the last map has 3 x 20 patches, and the largest of the strides spans 4"):
+        neck((torch.zeros(1, 8, 3, 20),))
+
+
 def test_pyramid_feeds_the_neck_of_yolov3() -> None:
     necks = pytest.importorskip("mmdet.models.necks")
     neck = torch.nn.Sequential(
