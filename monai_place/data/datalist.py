@@ -22,7 +22,6 @@ where they are. Keys that are not listed here are kept, at the top and in the re
 
 from __future__ import annotations
 
-import codecs
 import json
 import logging
 import os
@@ -33,6 +32,7 @@ from typing import Any
 
 from monai_place.atomic import atomic_path
 from monai_place.data.datalist_lines import decode_json, read_record_lines
+from monai_place.data.encodings import text_encoding
 from monai_place.data.paths import PathGuard, resolve_inside
 
 __all__ = [
@@ -272,12 +272,7 @@ def read_report(path: Path) -> str:
 
 def decode_report(data: bytes) -> str:
     """Decode a report's bytes as `read_report` does."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", errors="replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
+    return data.decode(text_encoding(data), errors="replace")
 
 
 def _load_record(record: dict[str, Any], guard: PathGuard, masks: PathGuard, where: str) -> dict[str, Any]:

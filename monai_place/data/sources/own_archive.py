@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import Any
 
 from monai_place.data.datalist import SPLITS
 from monai_place.data.deidentify import Pseudonyms, compile_patterns, key_file_path, load_key, scrub_text
+from monai_place.data.encodings import WESTERN, check_encoding, text_encoding
 from monai_place.data.parallel import map_ordered
 from monai_place.data.paths import PathGuard
 from monai_place.data.radiograph import RadiographError, _kind
 from monai_place.data.reports import clean_text
 from monai_place.data.sources.dicom_header import DicomHeader, read_dicom_header
 from monai_place.data.sources.draft import NO_REPORT, Linkage, PrepareReport
+from monai_place.data.sources.own_table import OwnTable, open_table
 from monai_place.data.splits import split_patients
 
 __all__ = ["ArchiveFile", "OwnArchive", "list_files", "look_at_files", "open_archive", "split_by_patient"]
@@ -25,6 +27,7 @@ __all__ = ["ArchiveFile", "OwnArchive", "list_files", "look_at_files", "open_arc
 BURNED_IN = "names are burned into its pixels, the header says"
 NO_IMAGE = "not an image object, or cut off before its pixels"
 TAKEN_OUT = "strings taken out of reports"
+GUESSED = "texts that are not UTF-8, read as Windows' Western encoding: the option encoding names another"
 _CHUNK = 64
 
 
@@ -57,6 +60,7 @@ class OwnArchive:
         report: counts what is left out and why.
         linkage_path: where to write which file each id stands for, or None.
         patterns: what else is taken out of reports.
+        encoding: of tables and reports; None finds it out as far as that can be done.
         rows: of the linkage.
         record_notes: of the draft.
     """
@@ -66,6 +70,7 @@ class OwnArchive:
     report: PrepareReport
     linkage_path: Path | None = None
     patterns: Sequence[Any] = ()
+    encoding: str | None = None
     rows: list[tuple[str, str]] = field(default_factory=list)
     record_notes: dict[str, dict[str, int]] = field(default_factory=lambda: {NO_REPORT: {}})
 
@@ -113,6 +118,26 @@ class OwnArchive:
         else:
             self.record_notes[NO_REPORT][record["id"]] = 1
 
+    def open_table(self, table: str, columns: Mapping[str, str] | None, **options: Any) -> OwnTable:
+        """Read the table of the archive; for the arguments see `open_table`."""
+        opened = open_table(self.source, table, columns, encoding=self.encoding, **options)
+        if opened.is_guess:
+            self.report.notes[GUESSED] += 1
+        return opened
+
+    def read_text(self, path: Path) -> str:
+        """Read a report's file.
+
+        Raises:
+            OSError: it cannot be read.
+            UnicodeDecodeError: it is not in the encoding that is said.
+        """
+        data = path.read_bytes()
+        encoding = self.encoding or text_encoding(data)
+        if self.encoding is None and encoding == WESTERN:
+            self.report.notes[GUESSED] += 1
+        return data.decode(encoding, errors="strict" if self.encoding else "replace")
+
     def linkage(self) -> Linkage | None:
         """Return what is to be written for those who may link again."""
         return None if self.linkage_path is None else Linkage(self.linkage_path, self.rows)
@@ -127,6 +152,7 @@ def open_archive(
     key_file: str | None,
     linkage: str | None,
     scrub: Sequence[str],
+    encoding: str | None = None,
 ) -> OwnArchive:
     """Check the settings that concern people, and find or make the key.
 
@@ -138,6 +164,7 @@ def open_archive(
         key_file: of the pseudonyms; see `key_file_path`.
         linkage: the file to write the linkage to, or None.
         scrub: regular expressions of what else is taken out of reports.
+        encoding: of tables and reports, where it is not to be found out.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -152,7 +179,8 @@ def open_archive(
     if path is not None and any(path.resolve().is_relative_to(folder.resolve()) for folder in (source, output)):
         raise ValueError("linkage must lie outside the source and the output folder: it leads from ids back to people")
     key = load_key(key_file_path(key_file), outside=(source, output)) if deidentify else None
-    return OwnArchive(source, Pseudonyms(key), report, path, patterns)
+    said = None if encoding is None else check_encoding(encoding)
+    return OwnArchive(source, Pseudonyms(key), report, path, patterns, said)
 
 
 def list_files(source: Path) -> tuple[list[str], int]:

@@ -22,6 +22,8 @@ Rules:
   names in the table by `columns`, such as `{"accession": "Request", "report": "Text"}`, `delimiter` as it is. The first
   row of a study that has a text counts.
   `none`: no reports.
+  Text files and tables are read as UTF-8, UTF-16 with its mark, or else Windows' Western encoding, which is counted:
+  `encoding=cp1251`, `gbk`, `shift_jis` says which it is. A name in a wrongly read report is not found.
 - Left out, each listed with the reason: what is no DICOM file, what is not asked for, a second file of the same SOP
   Instance UID (the longest counts), a file whose header is damaged, an image that cannot be decoded (each is decoded
   once), an image whose header says that names are burned into its pixels (`keep_burned_in=true` keeps it).
@@ -54,7 +56,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from monai_place.data.datalist import read_report
 from monai_place.data.paths import resolve_inside
 from monai_place.data.sources.dicom_header import DicomHeader
 from monai_place.data.sources.draft import PrepareReport, SourceDraft
@@ -68,7 +69,6 @@ from monai_place.data.sources.own_archive import (
     open_archive,
     split_by_patient,
 )
-from monai_place.data.sources.own_table import open_table
 
 __all__ = ["read_own_dicom"]
 
@@ -129,6 +129,7 @@ def read_own_dicom(
     table: str | None = None,
     columns: Mapping[str, str] | None = None,
     delimiter: str = ",",
+    encoding: str | None = None,
     deidentify: bool = True,
     key_file: str | None = None,
     linkage: str | None = None,
@@ -154,6 +155,7 @@ def read_own_dicom(
         table: path of the table below the source, for `csv`.
         columns: the table's column of each key.
         delimiter: between the table's cells.
+        encoding: of the table or the text files, such as cp1251; None finds it out where it can.
         deidentify: False leaves images, ids and reports as they are.
         key_file: of the pseudonyms.
         linkage: file to write which file each id stands for.
@@ -177,7 +179,14 @@ def read_own_dicom(
         _upper(modalities) or (), _upper(views), _compile(series), _upper(body_parts), keep_burned_in or not deidentify
     )
     archive = open_archive(
-        source, output, report, deidentify=deidentify, key_file=key_file, linkage=linkage, scrub=scrub
+        source,
+        output,
+        report,
+        deidentify=deidentify,
+        key_file=key_file,
+        linkage=linkage,
+        scrub=scrub,
+        encoding=encoding,
     )
     files, hidden = list_files(source)
     if hidden:
@@ -280,7 +289,7 @@ def _read_texts(archive: OwnArchive, files: Sequence[str], studies: Mapping[str,
             archive.leave_out(file, "second report of a study" if matched else "report without an image")
             continue
         try:
-            text = read_report(resolve_inside(archive.source, file))
+            text = archive.read_text(resolve_inside(archive.source, file))
         except (OSError, ValueError):
             archive.leave_out(file, "report unreadable")
             continue
@@ -291,7 +300,7 @@ def _read_texts(archive: OwnArchive, files: Sequence[str], studies: Mapping[str,
 def _read_rows(
     archive: OwnArchive, table: str, columns: Mapping[str, str] | None, delimiter: str, studies: Mapping[str, _Study]
 ) -> dict[str, str]:
-    sheet = open_table(archive.source, table, columns, keys=KEYS, required=["report"], delimiter=delimiter)
+    sheet = archive.open_table(table, columns, keys=KEYS, required=["report"], delimiter=delimiter)
     if not {"accession", "study_uid"} & set(sheet.columns):
         raise ValueError(f"{sheet.name}: columns must have 'accession' or 'study_uid', by which a study is found")
     by_number = _studies_by_number(studies)

@@ -20,6 +20,10 @@ text file), `mask` (a PNG file), `split` (training, validation, test; also train
 each class: 1, 0 or blank for unknown. Without `columns`, the table's columns of these names are taken. All else in the
 table stays there.
 
+Texts are read as UTF-8, UTF-16 with its mark, or else Windows' Western encoding, which is counted, since nothing
+tells it from others: `encoding=cp1251`, `gbk`, `shift_jis` says which it is. A name in a wrongly read report is not
+found.
+
 Rules:
 
 - A file is found by its path below the source, or else by its name, with or without suffix, if only one file has it
@@ -60,7 +64,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from monai_place.data.datalist import SPLITS, read_report
+from monai_place.data.datalist import SPLITS
 from monai_place.data.paths import PathGuard
 from monai_place.data.sources.draft import PrepareReport, SourceDraft
 from monai_place.data.sources.masks import IndexMaskFile, MaskDrawing, MaskFile
@@ -74,7 +78,7 @@ from monai_place.data.sources.own_archive import (
     open_archive,
     split_by_patient,
 )
-from monai_place.data.sources.own_table import OwnTable, open_table
+from monai_place.data.sources.own_table import OwnTable
 from monai_place.data.sources.tables import Row
 
 __all__ = ["read_own_folder"]
@@ -90,6 +94,7 @@ def read_own_folder(
     table: str | None = None,
     columns: Mapping[str, str] | None = None,
     delimiter: str = ",",
+    encoding: str | None = None,
     personal_columns: Sequence[str] = (),
     patient_pattern: str | None = None,
     mask_classes: Sequence[str] = (),
@@ -113,6 +118,7 @@ def read_own_folder(
         table: path of the table below the source.
         columns: the table's column of each key.
         delimiter: between the table's cells.
+        encoding: of the table and the reports' files, such as cp1251; None finds it out where it can.
         personal_columns: columns whose cells are taken out of the reports of their row.
         patient_pattern: regular expression of the path, with one group: the patient's number.
         mask_classes: names of the masks' values.
@@ -132,9 +138,16 @@ def read_own_folder(
         ValueError: an option is wrong, columns are missing, a label is not 0, 1 or blank, a patient is in two splits.
     """
     archive = open_archive(
-        source, output, report, deidentify=deidentify, key_file=key_file, linkage=linkage, scrub=scrub
+        source,
+        output,
+        report,
+        deidentify=deidentify,
+        key_file=key_file,
+        linkage=linkage,
+        scrub=scrub,
+        encoding=encoding,
     )
-    sheet = _open_sheet(source, table, columns, delimiter, personal_columns)
+    sheet = _open_sheet(archive, table, columns, delimiter, personal_columns)
     if "mask" in sheet.columns and not mask_classes:
         raise ValueError("mask_classes must name the values of the masks, such as ['lung']")
     files, hidden = list_files(source)
@@ -256,7 +269,7 @@ class _Reader:
             return text
         file = self.find(row, "report_path")
         try:
-            return read_report(Path(self.guard.resolve(file or "")))
+            return self.archive.read_text(Path(self.guard.resolve(file or "")))
         except (OSError, ValueError):
             self.archive.report.notes["report files that cannot be read or are not there"] += 1
             return ""
@@ -268,10 +281,10 @@ class _Reader:
 
 
 def _open_sheet(
-    source: Path, table: str | None, columns: Mapping[str, str] | None, delimiter: str, personal: Sequence[str]
+    archive: OwnArchive, table: str | None, columns: Mapping[str, str] | None, delimiter: str, personal: Sequence[str]
 ) -> OwnTable:
     if table is not None:
-        return open_table(source, table, columns, keys=KEYS, required=["image"], delimiter=delimiter, personal=personal)
+        return archive.open_table(table, columns, keys=KEYS, required=["image"], delimiter=delimiter, personal=personal)
     if columns or personal:
         raise ValueError("columns and personal_columns have no meaning without a table")
     return OwnTable()

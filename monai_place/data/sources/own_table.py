@@ -8,8 +8,9 @@ from pathlib import Path
 
 from monai_place.data.datalist import SPLITS
 from monai_place.data.deidentify import date_forms, name_forms
+from monai_place.data.encodings import WESTERN
 from monai_place.data.paths import resolve_inside
-from monai_place.data.sources.tables import Row, read_table
+from monai_place.data.sources.tables import Row, read_table, table_encoding
 
 __all__ = ["LABEL", "OwnTable", "open_table"]
 
@@ -27,12 +28,14 @@ class OwnTable:
         rows: as text.
         columns: the column of each key; keys without one are not there.
         personal: columns whose cells tell about people.
+        is_guess: whether the encoding is no more than likely, since the file is no UTF-8.
     """
 
     name: str = ""
     rows: tuple[Row, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     personal: tuple[str, ...] = ()
+    is_guess: bool = False
 
     @property
     def classes(self) -> list[str]:
@@ -79,6 +82,7 @@ def open_table(
     keys: Sequence[str],
     required: Sequence[str],
     delimiter: str = ",",
+    encoding: str | None = None,
     personal: Sequence[str] = (),
 ) -> OwnTable:
     """Read a table whole.
@@ -90,6 +94,7 @@ def open_table(
         keys: that there are, besides those which begin with `label:`.
         required: of the keys.
         delimiter: between cells.
+        encoding: of the file; None finds it out as far as that can be done.
         personal: columns whose cells tell about people.
 
     Raises:
@@ -98,7 +103,7 @@ def open_table(
             and not the header, since a table without one begins with a person.
     """
     path = resolve_inside(source, table)
-    rows = tuple(read_table(path, (), delimiter=delimiter))
+    rows = tuple(read_table(path, (), delimiter=delimiter, encoding=encoding))
     if not rows:
         raise ValueError(f"{path.name}: the table has no row")
     there = list(rows[0])
@@ -115,4 +120,5 @@ def open_table(
             f"{path.name}: columns {missing} are missing among the {len(there)} that are there; `columns` says which "
             "column holds what, `delimiter` what stands between cells"
         )
-    return OwnTable(path.name, rows, dict(columns), tuple(personal))
+    is_guess = encoding is None and table_encoding(path) == WESTERN
+    return OwnTable(path.name, rows, dict(columns), tuple(personal), is_guess)

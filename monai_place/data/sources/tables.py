@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-__all__ = ["check_counts", "find_file", "find_images", "read_table"]
+from monai_place.data.encodings import UTF_8, WESTERN
 
-ENCODINGS = ("utf-8-sig", "cp1252")
+__all__ = ["check_counts", "find_file", "find_images", "read_table", "table_encoding"]
+
 FIELD_LIMIT = 1 << 24  # characters of a cell: Python's own limit is below some run lengths
 
 Row = dict[str, str]
@@ -61,7 +62,9 @@ def find_images(folder: Path, images: Iterable[Sequence[str]], *, what: str) -> 
     raise FileNotFoundError(f"{what} are not in the source folder: expected {' or '.join(map(repr, shown))} and so on")
 
 
-def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> Iterator[Row]:
+def read_table(
+    path: Path, columns: Sequence[str], *, delimiter: str = ",", encoding: str | None = None
+) -> Iterator[Row]:
     """Yield the rows of a table as text, stripped; an id keeps its leading zeros.
 
     A row that is too short has empty cells, and what a row has too much is dropped. A byte order mark, Windows line
@@ -72,13 +75,15 @@ def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> I
         path: a CSV file; `.gz` is unpacked on the way.
         columns: that must be there.
         delimiter: between cells.
+        encoding: of the file, where it is another one than these.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: columns are missing, or it is no table; the message names the file and the line.
+        ValueError: columns are missing, it is no table, or not in that encoding; the message names the file and the
+            line.
     """
-    encoding = _encoding(path)
-    with _open(path, encoding) as file:
+    found_encoding = table_encoding(path)
+    with _open(path, encoding or found_encoding, strict=encoding is not None) as file:
         csv.field_size_limit(FIELD_LIMIT)
         table = csv.DictReader((line.replace("\0", "") for line in file), delimiter=delimiter)
         try:
@@ -90,6 +95,8 @@ def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> I
                 raise ValueError(f"{path.name}: columns {missing} are missing; found {found}")
             for row in table:
                 yield {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+        except UnicodeDecodeError:
+            raise ValueError(f"{path.name}: not in encoding {encoding!r} behind line {table.line_num}") from None
         except (csv.Error, OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path.name}: not a readable table at line {table.line_num}: {error}") from None
 
@@ -115,26 +122,31 @@ def check_counts(name: str, expected: Mapping[str, int], found: Mapping[str, int
         )
 
 
-def _open(path: Path, encoding: str) -> IO[str]:
-    errors = "strict" if encoding == ENCODINGS[0] else "replace"  # cp1252 has holes
-    if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path), encoding=encoding, errors=errors, newline="")
-    return path.open(encoding=encoding, errors=errors, newline="")
+def table_encoding(path: Path) -> str:
+    """Return the encoding that all of a table can be read in; `WESTERN` is taken where UTF-8 fails.
 
-
-def _encoding(path: Path) -> str:
-    """Return the encoding that all of the file can be read in; cp1252 is taken where UTF-8 fails."""
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be unpacked.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path.name} is not in the source folder")
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
             if raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                 return "utf-16"
-        with _open(path, ENCODINGS[0]) as file:
+        with _open(path, UTF_8) as file:
             while file.read(1 << 20):
                 pass
     except UnicodeDecodeError:
-        return ENCODINGS[1]
+        return WESTERN
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path.name}: cannot be unpacked: {type(error).__name__}") from None
-    return ENCODINGS[0]
+    return UTF_8
+
+
+def _open(path: Path, encoding: str, *, strict: bool = False) -> IO[str]:
+    errors = "strict" if strict or encoding == UTF_8 else "replace"  # cp1252 has holes
+    if path.suffix == ".gz":
+        return io.TextIOWrapper(gzip.open(path), encoding=encoding, errors=errors, newline="")
+    return path.open(encoding=encoding, errors=errors, newline="")

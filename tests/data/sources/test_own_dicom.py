@@ -170,6 +170,16 @@ def test_reports_as_text_are_found_by_accession_number_or_study(source: Path) ->
     assert report.left_out["structured report not asked for"] == 3
 
 
+def test_the_encoding_of_texts_and_tables_may_be_said(source: Path) -> None:
+    (source / "ACC-1.txt").write_bytes("右侧胸腔积液。".encode("gbk"))
+    records = by_file(prepare(source, reports="text", encoding="gbk"), source.parent / "link.csv")
+    assert records["DOE/IM1"]["report"] == "右侧胸腔积液。"
+    (source / "reports.csv").write_bytes("accession,report\nACC-1,右侧胸腔积液。\n".encode("gbk"))
+    options = {"reports": "csv", "table": "reports.csv", "encoding": "gbk"}
+    records = by_file(prepare(source, **options), source.parent / "link.csv")
+    assert records["DOE/IM1"]["report"] == "右侧胸腔积液。"
+
+
 def test_reports_of_a_table_are_found_by_either_number(source: Path) -> None:
     rows = ["Request;UID;Text", "ACC-1;;Nodule of Jane.", f";{TWO};", "ACC-2;;Clear.", "ACC-2;;Again.", "ACC-0;;Lost."]
     (source / "reports.csv").write_text("\r\n".join(rows))

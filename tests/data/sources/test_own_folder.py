@@ -16,6 +16,7 @@ from monai_place.data.conversion import Conversion
 from monai_place.data.datalist import SPLITS, load_records, read_datalist
 from monai_place.data.radiograph import read_radiograph
 from monai_place.data.sources import PrepareReport, prepare_source
+from monai_place.data.sources.own_archive import GUESSED
 from monai_place.data.verify import verify_datalist
 from tests.support.own_archive import write_radiograph
 from tests.support.source_files import read_mask_of, write_picture
@@ -307,6 +308,19 @@ def test_the_table_is_read_as_it_comes(source: Path, options: Any) -> None:
     assert len(records) == 5
 
 
+def test_an_encoding_that_nothing_tells_may_be_said_and_is_else_counted(source: Path) -> None:
+    rows = [ROWS[0] | {"text": "Выпот справа, Иванова.", "name": "Иванова"}, ROWS[1] | {"text": "", "name": "Петров"}]
+    write_table(source / "cases.csv", rows, encoding="cp1251")
+    (source / "texts" / "two.txt").write_bytes("Петров: без изменений.".encode("cp1251"))
+    link, options = source.parent / "link.csv", {"personal_columns": ["name"]}
+    report = prepare(source, linkage=str(link), encoding="windows-1251", **options)
+    records = by_file(report, link)
+    assert records["a/one.png"]["report"] == "Выпот справа, ___."
+    assert records["a/two.jpg"]["report"] == "___: без изменений."
+    assert GUESSED not in report.notes
+    assert prepare(source, "guessed", **options).notes[GUESSED] == 2  # the table and the text
+
+
 def test_masks_with_several_classes_are_taken_as_they_are(source: Path) -> None:
     mask = np.zeros((16, 24), dtype=np.uint8)
     mask[0, :3] = (1, 2, 2)
@@ -337,6 +351,8 @@ def test_a_wrong_label_stops_it_and_nothing_is_written(source: Path) -> None:
         pytest.param({"patient_pattern": "("}, "patient_pattern is no regular expression", id="pattern"),
         pytest.param({"patient_pattern": "p"}, "patient_pattern must have one group", id="group"),
         pytest.param({"fractions": [1, 1, 0]}, "fractions must be 3 numbers", id="fractions"),
+        pytest.param({"encoding": "klingon"}, "encoding must be one that Python knows.*got 'klingon'", id="encoding"),
+        pytest.param({"encoding": "utf-16-be"}, r"cases\.csv: not in encoding 'utf-16-be'", id="wrong encoding"),
         pytest.param({"tablo": "x"}, "unknown options", id="unknown"),
         pytest.param({"report": "x"}, "unknown options", id="not an option"),
     ],
