@@ -14,6 +14,7 @@ from monai_place.weights import BackboneMetadata, LoadReport, WeightsError, adap
 __all__ = ["load_backbone"]
 
 LISTED = 10
+EMBEDDING = "patch_embed.proj."
 
 
 def load_backbone(
@@ -29,7 +30,8 @@ def load_backbone(
         metadata: what the file tells of the weights, for the error's text.
 
     Raises:
-        WeightsError: no block matches, or a shape differs; the ViT is untouched.
+        WeightsError: no block matches, the patches are embedded by another stem, or a shape differs; the ViT is
+            untouched.
     """
     made_for = f" (weights of arch={metadata.arch!r}, stem={metadata.stem!r})" if metadata else ""
     try:
@@ -37,6 +39,12 @@ def load_backbone(
         if not any(key.startswith("blocks.") for key in vit.state_dict().keys() & fitted.keys()):
             raise WeightsError(
                 f"no block of the encoder is among the weights; their keys begin like {sorted(fitted)[:3]}"
+            )
+        if not any(key.startswith(EMBEDDING) for key in vit.state_dict().keys() & fitted.keys()):
+            raise WeightsError(
+                "the blocks fit, and the embedding of the patches is of another stem: it has "
+                f"{[key for key in sorted(fitted) if key.startswith(EMBEDDING)][:3]}, "
+                f"expected {[key for key in vit.state_dict() if key.startswith(EMBEDDING)][:3]}"
             )
         report = load_weights(vit, fitted, strict=False)
     except WeightsError as error:

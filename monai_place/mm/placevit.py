@@ -58,8 +58,8 @@ class PLACEViT(BaseModule):
             `init_weights`, as MMEngine does.
         bundle: folder of a bundle, of a run of it or of a model, or `hf-hub:owner/name`: architecture and weights come
             from there, the weights at once.
-        stem: `patch` or `conv`; None takes that of `arch`.
-        arch_kwargs: passed to timm beside those of `arch`.
+        stem: `patch` or `conv`; None takes that of `arch`. `bundle` overrides it.
+        arch_kwargs: passed to timm beside those of `arch`. `bundle` overrides them.
         pretrained: takes nothing but None. MMSegmentation's models hand their own `pretrained` to the backbone.
 
     Raises:

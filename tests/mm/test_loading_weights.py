@@ -31,6 +31,14 @@ def test_no_block_at_all_raises() -> None:
         load_backbone(vit(), {"pos_embed": vit().state_dict()["pos_embed"]})
 
 
+def test_blocks_behind_another_stem_raise_and_name_it() -> None:
+    plain = vit(stem="patch")
+    before = {key: value.clone() for key, value in plain.state_dict().items()}
+    with pytest.raises(WeightsError, match=r"of another stem: it has \['patch_embed.proj.layers.0.weight', .*expected"):
+        load_backbone(plain, vit().state_dict())
+    assert all(torch.equal(value, before[key]) for key, value in plain.state_dict().items())
+
+
 def test_position_embedding_is_fitted_to_the_image_size() -> None:
     kwargs = {"embed_dim": 24, "depth": 2, "num_heads": 2}
     larger = PLACEViT("place_tiny", img_size=64, arch_kwargs=kwargs).vit
