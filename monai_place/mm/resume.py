@@ -173,6 +173,7 @@ class ExactResumeHook(Hook):
 
     def __init__(self) -> None:
         self._stopping: list[dict[str, Any]] | None = None
+        self._training = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Keep what early stopping had seen for `before_train`; whether it is a resume is not known yet."""
@@ -189,6 +190,7 @@ class ExactResumeHook(Hook):
         Raises:
             ValueError: an epoch would have no end.
         """
+        self._training = True  # without one there are no iterations: asking for them would load the training's data
         loader = runner.train_dataloader
         if isinstance(runner.train_loop, EpochBasedTrainLoop) and getattr(loader.sampler, "infinite", False):
             raise ValueError(
@@ -227,6 +229,11 @@ class ExactResumeHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the model draws, dropout and the sampling of boxes for one."""
         _seed_all(_mix(runner.seed, runner.iter, get_dist_info()[0], 1))
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed what a validation draws, such as the boxes of a validation loss: one made up for draws the same."""
+        if self._training:
+            _seed_all(_mix(runner.seed, runner.iter, get_dist_info()[0], 2, batch_idx))
 
 
 def _is_resumable(loader: DataLoader[Any]) -> bool:
