@@ -17,7 +17,8 @@ Entries = Iterator[tuple[str, str, str]]  # part, problem, fix
 PIP = "pip install"
 EXTRA = "pip install 'monai-place[{}]'"
 ANEW = "pip install --force-reinstall --no-deps --no-cache-dir {}"
-COMPILE = "pip install --no-build-isolation --no-deps --force-reinstall --no-cache-dir onedl-mmcv"
+COMPILE = "pip install --no-build-isolation --no-deps --force-reinstall --no-cache-dir {}"
+LITE = f"pip uninstall -y mmcv-lite && {ANEW.format('onedl-mmcv')}"
 IMAUG = f"pip uninstall -y imgaug && {ANEW.format('imaug')}"
 FORKS = (
     "pip uninstall -y mmengine mmcv mmcv-lite mmdet mmsegmentation && "
@@ -42,13 +43,16 @@ KNOWN = (
     (r"pkg_resources", "pip install 'setuptools<82'"),
     (r"is used but incompatible|MM\w+==", FORKS),
     (r"No module named '?imgaug", "pip install imaug"),
+    (r"No module named '?mmcv\.ops|cannot import name 'ops' from 'mmcv'", LITE),  # mmcv-lite is mmcv without them
     (r"np\.\w+`? was removed", IMAUG),  # the imgaug from before numpy 2
     (r"Numba needs NumPy", "pip install 'numpy<2.3'"),
 )
 
 
 def find_problems(found: Found, *, asked: Collection[str]) -> list[Problem]:
-    """Return each problem as {"part", "problem", "fix"}; a part is "core", "gpu" or an extra.
+    """Return each problem as {"part", "problem", "fix"}; a part is "core", "gpu", an extra, or "operators".
+
+    What is of the "operators" is in nobody's way: the stand-in serves.
 
     Args:
         found: what `monai_place.cli.doctor.examine` gathers.
@@ -122,6 +126,8 @@ def _mend(name: str, error: str, found: Found) -> str:
     missing = re.search(r"No module named '(\w+)", error)
     if missing and missing[1] not in (name, *found["openmmlab"]):
         return f"{PIP} {DISTRIBUTIONS.get(missing[1], missing[1])}"
+    if missing and not found["openmmlab"].get(missing[1], name):
+        return EXTRA.format("mm")
     distributions = found["openmmlab"].get(name) or [DISTRIBUTIONS.get(name, name)]
     return ANEW.format(next(iter(distributions)))
 
@@ -164,5 +170,9 @@ def _numbers(found: Found) -> Entries:
 
 
 def _operators(found: Found) -> Entries:
+    again = COMPILE.format(next(iter(found["openmmlab"].get("mmcv") or ["onedl-mmcv"])))
     if found["operators"] == "compiled" and found["operators_cuda"] is None and len(found["devices"]) > 1:
-        yield "mm", "mmcv's operators are compiled for the CPU alone, and this machine has a GPU", COMPILE
+        yield "mm", "mmcv's operators are compiled for the CPU alone, and this machine has a GPU", again
+    if found["operators_error"]:
+        problem = f"mmcv's compiled operators do not load, and the stand-in serves ({found['operators_error']})"
+        yield "operators", problem, again

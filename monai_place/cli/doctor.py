@@ -50,6 +50,7 @@ def examine(parts: Collection[str] = ()) -> dict[str, Any]:
         "imports": {name: answer.get("error") for name, answer in tried.items()},
         "operators": operators.get("serving"),
         "operators_cuda": operators.get("cuda"),
+        "operators_error": operators.get("error"),  # why compiled ones that are there do not load
         "cuda": torch.get("cuda"),
         "cuda_warning": torch.get("warning"),
         "devices": ["cpu", *torch.get("gpus", [])],

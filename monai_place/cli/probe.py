@@ -112,13 +112,20 @@ def _torchvision(_name: str) -> None:
 
 
 def _operators(_name: str) -> dict[str, Any]:
-    """Tell which operators serve `mmcv.ops`, and for which CUDA the compiled ones were made."""
-    from monai_place.mm.ops import install
+    """Tell which operators serve `mmcv.ops`, for which CUDA compiled ones were made, and why they do not load."""
+    error = None
+    try:
+        importlib.import_module("mmcv._ext")
+    except ModuleNotFoundError:  # of mmcv, or of what it needs: that is told below
+        pass
+    except (ImportError, OSError) as caught:
+        error = _one_line(caught)
+    from monai_place.mm.ops import install  # which puts the stand-in in their place
 
     serving = install()
     ops = importlib.import_module("mmcv.ops")
     cuda = ops.get_compiling_cuda_version() if serving == "compiled" else None
-    return {"serving": serving, "cuda": cuda if cuda != "not available" else None}
+    return {"serving": serving, "cuda": cuda if cuda != "not available" else None, "error": error}
 
 
 def _toolbox(name: str) -> None:

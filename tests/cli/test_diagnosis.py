@@ -18,6 +18,7 @@ def machine(**changes: Any) -> dict[str, Any]:
         "imports": dict.fromkeys(("torch", "torchvision", "timm", "mmcv", "operators", "mmdet")),
         "operators": "stand-in",
         "operators_cuda": None,
+        "operators_error": None,
         "cuda": "13.0",
         "cuda_warning": None,
         "devices": ["cpu"],
@@ -152,3 +153,23 @@ def test_operators_compiled_for_the_cpu_alone_are_a_problem_beside_a_gpu() -> No
     assert part == "mm"
     assert "--no-build-isolation" in fix
     assert problems(**compiled, operators_cuda="13.0") == []
+
+
+def test_compiled_operators_that_do_not_load_are_noted_and_in_nobody_s_way() -> None:
+    again = "pip install --no-build-isolation --no-deps --force-reinstall --no-cache-dir {}"
+    broken = {"operators_error": "ImportError: _ext.so: undefined symbol: x"}
+    assert problems("mm", **broken) == [("operators", again.format("onedl-mmcv"))]
+    # A fork beside the upstream that is installed would overwrite its files.
+    assert problems("mm", openmmlab={"mmcv": {"mmcv": "2.2.0"}}, **broken) == [("operators", again.format("mmcv"))]
+
+
+@pytest.mark.parametrize("error", ["No module named 'mmcv.ops'", "cannot import name 'ops' from 'mmcv' (__init__.py)"])
+def test_mmcv_without_operators_gives_way_to_one_that_has_them(error: str) -> None:
+    lite = {"openmmlab": {"mmcv": {"mmcv-lite": "2.2.0"}}}
+    fix = "pip uninstall -y mmcv-lite && pip install --force-reinstall --no-deps --no-cache-dir onedl-mmcv"
+    assert problems(imports={"operators": f"ImportError: {error}"}, **lite) == [("mm", fix)]
+
+
+def test_what_mmcv_needs_and_is_not_there_is_installed_and_mmcv_stays() -> None:
+    gone = {"openmmlab": {"mmengine": {}}, "imports": {"mmcv": "ModuleNotFoundError: No module named 'mmengine'"}}
+    assert problems(**gone) == [("mm", "pip install 'monai-place[mm]'")]

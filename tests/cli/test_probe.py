@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import importlib
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
 
-from monai_place.cli.probe import probe_packages
+from monai_place.cli.probe import _operators, probe_packages
 
 BROKEN = {
     "place_talks": "print('a word on stdout, { \"place_talks\": 1 }')",
@@ -54,6 +57,21 @@ def test_a_stray_file_in_the_folder_of_the_caller_is_not_taken_for_a_package(
     monkeypatch.delenv("PYTHONPATH")
     monkeypatch.chdir(packages)
     assert "ModuleNotFoundError" in probe_packages(["place_talks"])["place_talks"]["error"]
+
+
+def test_compiled_operators_that_do_not_load_are_told_beside_what_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mmcv = pytest.importorskip("mmcv")
+    importlib.import_module("monai_place.mm.ops")
+    monkeypatch.setattr(mmcv, "_ext", sys.modules["mmcv._ext"])  # what is put there in the test is taken away again
+    monkeypatch.delitem(sys.modules, "mmcv._ext")
+    monkeypatch.setattr(mmcv, "__path__", [str(tmp_path), *mmcv.__path__])
+    name = f"_ext{EXTENSION_SUFFIXES[0]}"
+    (tmp_path / name).write_bytes(b"of another torch")
+    told = _operators("operators")
+    assert (told["serving"], told["cuda"]) == ("stand-in", None)
+    assert told["error"].startswith(f"ImportError: {name}: ")
 
 
 def test_nothing_is_asked_for_nothing() -> None:
