@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import monai_place.mm  # noqa: F401
 pytest.importorskip("mmseg")
 
 from mmengine.config import Config
-from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, PARAM_SCHEDULERS, init_default_scope
 
 from monai_place.config_files import config_folder, config_names, config_path
 from monai_place.mm import PLACEViT
@@ -21,6 +23,7 @@ from monai_place.networks import PRESETS
 from monai_place.preprocess import PreprocessSpec
 from tests.support.mm_configs import tiny_config
 from tests.support.models import save_tiny_place
+from tests.support.source_files import write_dicom
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
@@ -150,3 +153,25 @@ def test_mode_mgca_scales_the_anchors_of_coco_and_assigns_at_every_scale() -> No
     assert anchors[0][2] == pytest.approx((373 * 224 / 416, 326 * 224 / 416))
     assert config.model.train_cfg.assigner.type == "monai_place.EveryScaleGridAssigner"
     assert config.model.test_cfg.nms.iou_threshold == 0.5
+
+
+def test_the_page_s_config_of_one_s_own_coco_data_replaces_ours_and_reads_dicom(tmp_path: Path) -> None:
+    pytest.importorskip("mmdet")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "openmmlab_users.md").read_text(encoding="utf-8")
+    block = next(part for part in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "CocoDataset" in part)
+    (tmp_path / "dicom").mkdir()
+    write_dicom(tmp_path / "dicom" / "1.dcm", 80, 60)
+    truth = {"id": 1, "image_id": 1, "category_id": 3, "bbox": [5, 5, 20, 30], "area": 600, "iscrowd": 0}
+    pictures = [{"id": 1, "file_name": "1.dcm", "height": 80, "width": 60}]
+    coco = {"images": pictures, "annotations": [truth], "categories": [{"id": 3, "name": "nodule"}]}
+    for name in ("train", "val", "test"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(coco))
+    block = block.replace('"mm_configs/', f'"{config_folder()}/').replace('"data/own/"', repr(f"{tmp_path}/"))
+    (tmp_path / "own.py").write_text(block)
+    config = Config.fromfile(str(tmp_path / "own.py"))
+    assert config.model.roi_head.bbox_head.num_classes == 1
+    init_default_scope("mmdet")
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        sample = DATASETS.build(loader.dataset)[0]
+        assert sample["inputs"].shape[0] == 3
+        assert sample["data_samples"].gt_instances.labels.tolist() == [0]
