@@ -37,14 +37,12 @@ TITLES = {"upernet": "UPerNet", "setr-pup": "SETR-PUP", "faster-rcnn": "Faster R
 SHOWN_SCORE = 0.5  # least score of a box that is drawn
 
 
-def options_of(bundle: Path, iters: int) -> list[str]:
+def options_of(bundle: Path | None, iters: int, *, validations: int = 10) -> list[str]:
     """Return what is changed of each config: the weights, the length, and loaders without processes of their own."""
-    changed = [
-        f"model.backbone.bundle={bundle}",
-        f"train_cfg.max_iters={iters}",
-        f"train_cfg.val_interval={iters // 10}",
-    ]
-    changed += [f"param_scheduler.1.end={iters}", f"default_hooks.checkpoint.interval={iters // 10}"]
+    interval = iters // validations
+    changed = [] if bundle is None else [f"model.backbone.bundle={bundle}"]
+    changed += [f"train_cfg.max_iters={iters}", f"train_cfg.val_interval={interval}"]
+    changed += [f"param_scheduler.1.end={iters}", f"default_hooks.checkpoint.interval={interval}"]
     for split in ("train", "val", "test"):
         changed += [f"{split}_dataloader.num_workers=0", f"{split}_dataloader.persistent_workers=False"]
     return changed
@@ -54,7 +52,7 @@ def run_config(name: str, *, data: Path, bundle: Path, work: Path, iters: int) -
     """Train and test one config; return its curve on the validation split and its test metrics."""
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"PLACE_DATA": str(data), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    environment = environment_of(data)
     changed = ["--cfg-options", *options_of(bundle, iters)]
     begin = time.perf_counter()
     if not (folder / f"iter_{iters}.pth").is_file():
@@ -64,16 +62,26 @@ def run_config(name: str, *, data: Path, bundle: Path, work: Path, iters: int) -
     best = max(folder.glob("best_*.pth"), key=lambda path: path.stat().st_mtime)
     log = folder / "test.log"
     call(["test-mm", name, str(best), "--work-dir", str(folder / "test"), *changed], log, environment)
-    lines = [
-        line for line in log.read_text(encoding="utf-8").splitlines() if re.search(r"Iter\(test\).*(Dice|AP50)", line)
-    ]
-    metrics = dict(re.findall(r"(\w[\w. ]*): +([0-9.]+)", lines[-1].split("]", 1)[1]))
     return {
         "best": best.name,
         "minutes": round(minutes, 1),
         "curve": curve_of(folder, CONFIGS[name]),
-        "test": {key.strip(): float(value) for key, value in metrics.items() if "time" not in key},
+        "test": test_metrics(log),
     }
+
+
+def environment_of(data: Path) -> dict[str, str]:
+    """Return the variables of a training: where the data is, and one thread."""
+    return os.environ | {"PLACE_DATA": str(data), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def test_metrics(log: Path) -> dict[str, float]:
+    """Return the metrics on the last line of a test's log."""
+    lines = [
+        line for line in log.read_text(encoding="utf-8").splitlines() if re.search(r"Iter\(test\).*(Dice|AP50)", line)
+    ]
+    metrics = dict(re.findall(r"(\w[\w. ]*): +([0-9.]+)", lines[-1].split("]", 1)[1]))
+    return {key.strip(): float(value) for key, value in metrics.items() if "time" not in key}
 
 
 def call(words: list[str], log: Path, environment: dict[str, str]) -> None:
