@@ -96,8 +96,8 @@ def _in_picture(sample: Any) -> Any:
 
     `instances` tells, which such a pipeline hands on for its metric.
     """
-    instances = sample.metainfo.get("instances")
-    if instances is None or "gt_instances" not in sample:
+    instances = getattr(sample, "instances", None)
+    if instances is None or not hasattr(sample, "gt_instances"):
         return sample
     counted = [instance for instance in instances if not instance.get("ignore_flag")]
     boxes = torch.tensor([instance["bbox"] for instance in counted], dtype=torch.float32).reshape(-1, 4)
