@@ -36,15 +36,18 @@ def load_backbone(
     made_for = f" (weights of arch={metadata.arch!r}, stem={metadata.stem!r})" if metadata else ""
     try:
         fitted = adapt_vit_state(state, vit, source_grid=_square(metadata))
-        if not any(key.startswith("blocks.") for key in vit.state_dict().keys() & fitted.keys()):
+        own = vit.state_dict()
+        common = own.keys() & fitted.keys()
+        if not any(key.startswith("blocks.") for key in common):
             raise WeightsError(
                 f"no block of the encoder is among the weights; their keys begin like {sorted(fitted)[:3]}"
             )
-        if not any(key.startswith(EMBEDDING) for key in vit.state_dict().keys() & fitted.keys()):
+        fits = all(own[key].shape == fitted[key].shape for key in common)
+        if fits and not any(key.startswith(EMBEDDING) for key in common):
             raise WeightsError(
                 "the blocks fit, and the embedding of the patches is of another stem: it has "
                 f"{[key for key in sorted(fitted) if key.startswith(EMBEDDING)][:3]}, "
-                f"expected {[key for key in vit.state_dict() if key.startswith(EMBEDDING)][:3]}"
+                f"expected {[key for key in own if key.startswith(EMBEDDING)][:3]}"
             )
         report = load_weights(vit, fitted, strict=False)
     except WeightsError as error:

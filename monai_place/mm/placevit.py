@@ -114,6 +114,7 @@ class PLACEViT(BaseModule):
         else:
             shape = resolve_shape(arch, stem=stem, kwargs=arch_kwargs)
         self.vit = _build_vit(shape, img_size, in_channels=in_channels, drop_path_rate=drop_path_rate)
+        del self.vit.num_classes  # timm's 0: MMDetection's NumClassCheckHook takes every module with it for a head
         self.embed_dim: int = self.vit.embed_dim
         self.patch_size: int = self.vit.patch_embed.patch_size[0]
         self.prefix_tokens: int = self.vit.num_prefix_tokens

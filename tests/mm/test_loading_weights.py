@@ -39,6 +39,14 @@ def test_blocks_behind_another_stem_raise_and_name_it() -> None:
     assert all(torch.equal(value, before[key]) for key, value in plain.state_dict().items())
 
 
+def test_blocks_of_another_width_are_told_as_such_whatever_the_stem() -> None:
+    wide = PLACEViT(
+        "place_tiny", img_size=32, stem="patch", arch_kwargs={"embed_dim": 48, "depth": 2, "num_heads": 2}
+    ).vit
+    with pytest.raises(WeightsError, match=r"do not fit VisionTransformer.*of another shape"):
+        load_backbone(wide, vit().state_dict())
+
+
 def test_position_embedding_is_fitted_to_the_image_size() -> None:
     kwargs = {"embed_dim": 24, "depth": 2, "num_heads": 2}
     larger = PLACEViT("place_tiny", img_size=64, arch_kwargs=kwargs).vit

@@ -13,6 +13,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type="monai_place.ExactResumeHook"),
     dict(type="EarlyStoppingHook", monitor="mAP", rule="greater", patience=10, min_delta=0.0),
+    dict(type="NumClassCheckHook"),
 ]
 log_processor = dict(by_epoch=True)
 # Quirk 1: predictions below a score of 0.5 go first; then pictures without a prediction and pictures without boxes are

@@ -86,7 +86,7 @@ def runner(folder: Path, work_dir: Path, *val_pipeline: dict[str, Any]) -> Runne
                 {"type": "monai_place.RadiographAPMetric"},
                 {"type": "monai_place.RadiographAPMetric", "mode": "mgca", "prefix": "mgca"},
             ],
-            "custom_hooks": [{"type": "monai_place.ValidationLossHook"}],
+            "custom_hooks": [{"type": "monai_place.ValidationLossHook"}, {"type": "NumClassCheckHook"}],
             "default_hooks": {"checkpoint": {"type": "CheckpointHook", "save_best": "loss", "rule": "less"}},
             "default_scope": "mmdet",
             "randomness": {"seed": 0},
@@ -108,6 +108,13 @@ def test_training_evaluates_and_chooses_by_the_loss_on_validation_data(phantom_m
     with torch.no_grad():
         losses = model(**model.data_preprocessor(batch, False), mode="loss")
     assert found["loss"] == pytest.approx(model.parse_losses(losses)[0].item(), rel=1e-5)
+
+
+def test_a_head_with_more_classes_than_the_data_is_found_out(phantom_mm: Path, tmp_path: Path) -> None:
+    running = runner(phantom_mm, tmp_path)
+    running.model.bbox_head.num_classes = 2
+    with pytest.raises(AssertionError, match=r"`num_classes` \(2\) in YOLOV3Head"):
+        running.train()
 
 
 def test_boxes_loaded_behind_resize_are_found_out(phantom_mm: Path, tmp_path: Path) -> None:
