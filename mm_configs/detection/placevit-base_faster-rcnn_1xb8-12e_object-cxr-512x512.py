@@ -7,5 +7,7 @@ _base_ = [
 model = dict(
     backbone=_base_.backbone,
     neck=dict(in_channels=_base_.embed_dim),
+    # From 16 pixels on: an object of 2 % of the side has no anchor of 32 pixels with the least IoU of 0.3.
+    rpn_head=dict(anchor_generator=dict(scales=[4, 8])),
     roi_head=dict(bbox_head=dict(num_classes=_base_.num_classes)),
 )

@@ -87,6 +87,20 @@ def test_a_config_is_whole_by_itself_and_normalizes_as_the_weights_expect(
     assert config.auto_scale_lr == {"enable": False, "base_batch_size": batch}
 
 
+@pytest.mark.parametrize("name", [name for name in config_names() if "faster-rcnn" in name and "object-cxr" in name])
+def test_a_foreign_object_of_two_percent_of_the_side_can_be_a_positive(name: str) -> None:
+    pytest.importorskip("mmdet")
+    from mmdet.registry import TASK_UTILS
+    from mmdet.structures.bbox import bbox_overlaps
+
+    config = Config.fromfile(config_path(name))
+    made = TASK_UTILS.build({**config.model.rpn_head.anchor_generator, "_scope_": "mmdet"})
+    anchors = torch.cat(made.grid_priors([(512 // stride[0],) * 2 for stride in made.strides], device="cpu"))
+    corner, side = torch.rand(50, 2, generator=torch.Generator().manual_seed(0)) * 480, 0.02 * 512
+    best = bbox_overlaps(torch.cat([corner, corner + side], dim=1), anchors).amax(dim=1)
+    assert best.min() >= config.model.train_cfg.rpn.assigner.min_pos_iou
+
+
 @pytest.mark.parametrize("length", [9, 200], ids=["1 % of Object-CXR", "10 % of RSNA"])
 @pytest.mark.parametrize("schedule", ["det_12e", "det_50e"])
 def test_a_training_by_epochs_reaches_its_rate_in_the_first_one_however_short(schedule: str, length: int) -> None:
