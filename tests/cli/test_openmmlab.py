@@ -122,6 +122,12 @@ def test_what_writes_a_missing_data_set_is_said(
     assert not (tmp_path / "run").exists()
 
 
+def test_data_in_a_store_are_not_looked_for_on_the_disk(call: Any, tmp_path: Path) -> None:
+    options = ["train_dataloader.dataset.data_root=s3://store/phantom", "model.backbonee.bundle=x"]  # ends behind it
+    done = call("train-mm", NAME, "--work-dir", tmp_path / "run", "--cfg-options", *options)
+    assert "val_dataloader does not exist" in done.err or "cannot be built" in done.err
+
+
 def test_a_checkpoint_that_is_not_there_is_one_line_and_exit_code_1(call: Any, tmp_path: Path) -> None:
     done = call("test-mm", NAME, tmp_path / "iter_9.pth")
     assert (done.code, done.err) == (1, "error: 'iter_9.pth' does not exist\n")
