@@ -7,6 +7,7 @@ since `mmcv.ops` asks for all of them when it is imported, and raises one clear 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -50,7 +51,7 @@ WHAT = (
 MISSING = (
     f"mmcv's operator {{name!r}} is not compiled here, and monai_place's stand-in does not serve it: it serves {WHAT}. "
     "To compile mmcv's own, with torch and a C++ compiler installed (and the CUDA toolkit, for a GPU): pip install "
-    "--no-build-isolation --no-deps --force-reinstall --no-cache-dir onedl-mmcv. The documentation's page for users of "
+    "--no-build-isolation --no-deps --force-reinstall --no-cache-dir {package}. The documentation's page for users of "
     "MMDetection and MMSegmentation has the details."
 )
 
@@ -139,10 +140,16 @@ def _unserved(name: str) -> Callable[..., Any]:
         raise AttributeError(f"module {NAME!r} has no attribute {name!r}")
 
     def raise_missing(*_args: Any, **_kwargs: Any) -> Any:
-        raise NotImplementedError(MISSING.format(name=name))
+        raise NotImplementedError(MISSING.format(name=name, package=_installed_as()))
 
     raise_missing.__name__ = name
     return raise_missing
+
+
+def _installed_as() -> str:
+    """Return the name that mmcv was installed by: the fork must not be put beside upstream's."""
+    found = (name for name in ("onedl-mmcv", "mmcv") if list(importlib.metadata.distributions(name=name)))
+    return next(found, "onedl-mmcv")
 
 
 def _tell(reason: str) -> None:

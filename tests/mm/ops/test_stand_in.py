@@ -180,6 +180,14 @@ def test_an_operator_that_is_not_served_is_there_and_says_what_to_do_when_it_is_
         mmcv_ops.nms_match(boxes, 0.5)
 
 
+def test_upstream_s_mmcv_is_what_is_compiled_where_it_is_installed(
+    mmcv_ops: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.metadata.distributions", lambda *, name: iter([name] if name == "mmcv" else []))
+    with pytest.raises(NotImplementedError, match=r"--no-cache-dir mmcv\. The doc"):
+        mmcv_ops.nms_match(torch.zeros(1, 5), 0.5)
+
+
 def test_every_operator_that_mmcv_asks_for_is_there(stand_in: ModuleType) -> None:
     folder = Path(str(mmcv.__file__)).parent / "ops"
     names = {
