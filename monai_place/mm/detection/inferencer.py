@@ -18,8 +18,9 @@ class RadiographDetInferencer(RadiographInputs, DetInferencer):
     folder, an array, or a list of these. What it writes under `out_dir` is numbered in the order of the inputs and not
     named after the files, since these names may tell of a patient.
 
-    Example:
-        >>> RadiographDetInferencer("config.py", "epoch_12.pth")("study.dcm", out_dir="found")  # doctest: +SKIP
+    A folder's predictions and pictures, in `found`::
+
+        RadiographDetInferencer("config.py", "epoch_12.pth")("studies", out_dir="found", no_save_pred=False)
     """
 
     def pred2dict(self, data_sample: Any, pred_out_dir: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ class RadiographSegInferencer(RadiographInputs, MMSegInferencer):
     Takes the arguments of MMSegmentation's class, which refuses such a config, and is called like it: with a file, a
     folder, an array, or a list of these. What it writes under `out_dir` is numbered in the order of the inputs.
 
-    Example:
-        >>> RadiographSegInferencer("config.py", "iter_2000.pth")("study.dcm", out_dir="found")  # doctest: +SKIP
+    A folder's masks and pictures, in `found`::
+
+        RadiographSegInferencer("config.py", "iter_2000.pth")("studies", out_dir="found")
     """
