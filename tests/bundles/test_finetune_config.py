@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from monai_place.data.sources import prepare_source
 from monai_place.engines import load_training_state, read_history
@@ -59,6 +60,20 @@ def test_the_command_trains_the_whole_encoder(tuned: Path, checkpoint: Path) -> 
     assert {"image_encoder.vit.patch_embed.proj.layers.0.weight", "image_encoder.vit.norm.weight"} <= set(moved)
     step = read_history(tuned / "history.jsonl")[0]
     assert step["lr/layer_00.decay"] < step["lr/layer_03.decay"] == pytest.approx(0.0005, rel=0.1)
+
+
+@pytest.mark.parametrize("config", [CONFIG, "linear_probe.json"])
+def test_what_is_selected_by_auroc_has_the_greatest(config: str) -> None:
+    parser = ConfigParser()
+    parser.read_config(str(BUNDLE / "configs" / config))
+    for part in ("best", "stopping"):
+        assert parser.get(f"{part}#mode") == "@selection"
+    assert parser.get_parsed_content("selection") == "min"
+    parser.update({"select": "val_auroc"})
+    assert parser.get_parsed_content("selection") == "max"
+    parser.update({"select": "val_aurocc"})
+    with pytest.raises(RuntimeError, match="selection_mode"):
+        parser.get_parsed_content("selection")
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,41 @@ from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced
 from monai.utils.enums import CommonKeys
 
+from monai_place.engines.handlers.best_model import MetricMode
 from monai_place.losses.gather import gather_across_ranks
 from monai_place.losses.labels import finding_loss
 from monai_place.metrics.classification import ClassificationTask, measure_classification
 from monai_place.networks.image_classifier import class_probabilities
 
-__all__ = ["FindingMetric"]
+__all__ = ["FindingMetric", "selection_mode"]
+
+MODES: dict[str, MetricMode] = {"val_loss": "min", "val_auroc": "max", "val_auprc": "max"}
+
+
+def selection_mode(
+    select: str, *, task: ClassificationTask = "multilabel", mode: MetricMode | None = None
+) -> MetricMode:
+    """Return in which direction a measure of `FindingMetric` gets better.
+
+    Args:
+        select: name of the measure, as the evaluator has it.
+        task: see `FindingLoss`.
+        mode: the direction; None is that of the measure.
+
+    Raises:
+        ValueError: there is no such measure.
+
+    Example:
+        >>> selection_mode("val_loss"), selection_mode("val_auroc")
+        ('min', 'max')
+    """
+    known: dict[str, MetricMode] = MODES | ({"val_accuracy": "max"} if task == "multiclass" else {})
+    if select not in known:
+        raise ValueError(
+            f"select is {select!r}, expected one of {sorted(known)} (task {task!r}); for a metric of your own, set "
+            "selection to 'min' or 'max'"
+        )
+    return mode or known[select]
 
 
 class FindingMetric(Metric):

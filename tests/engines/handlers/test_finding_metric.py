@@ -10,7 +10,7 @@ from ignite.engine import Engine
 from monai.utils.enums import CommonKeys
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from monai_place.engines.handlers.finding_metric import FindingMetric
+from monai_place.engines.handlers.finding_metric import FindingMetric, selection_mode
 from monai_place.losses.labels import finding_loss
 from tests.support.processes import in_group, run_ranks
 
@@ -80,3 +80,30 @@ def test_without_a_batch_there_is_no_loss() -> None:
     metric.reset()
     with pytest.raises(ValueError, match="no batch"):
         metric.compute()
+
+
+@pytest.mark.parametrize(
+    ("select", "given", "expected"),
+    [
+        pytest.param("val_loss", None, "min", id="loss"),
+        pytest.param("val_auroc", None, "max", id="auroc"),
+        pytest.param("val_accuracy", None, "max", id="accuracy"),
+        pytest.param("val_auroc", "min", "min", id="given"),
+    ],
+)
+def test_the_direction_is_that_of_the_measure_unless_it_is_given(select: str, given: Any, expected: str) -> None:
+    assert selection_mode(select, task="multiclass", mode=given) == expected
+
+
+def test_every_measure_that_can_be_selected_is_computed() -> None:
+    for task in ("multilabel", "multiclass"):
+        for name in validate(task, 4):
+            assert selection_mode(name, task=task) in ("min", "max")
+
+
+@pytest.mark.parametrize("select", ["val_aurocc", "val_accuracy"])
+def test_a_measure_that_is_not_there_is_refused(select: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"select is '{select}', expected one of \['val_auprc', 'val_auroc', 'val_loss'\]"
+    ):
+        selection_mode(select)
