@@ -71,9 +71,10 @@ def study_loader(
         world_size=world_size,
     )
     if len(sampler) < (batch_size if drop_last else 1):
+        cure = f"; set batch_size to at most {len(sampler)}" if len(sampler) else ""
         raise ValueError(
             f"batch_size {batch_size} leaves no batch of {len(sampler)} studies per rank ({sampler.length} studies, "
-            f"world size {sampler.num_replicas}, drop_last={drop_last})"
+            f"world size {sampler.num_replicas}, drop_last={drop_last}){cure}"
         )
     return _SignalSafeLoader(
         dataset,
