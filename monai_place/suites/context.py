@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_place.data.datalist import read_datalist
+from monai_place.data.datalist import SPLITS, load_records, read_datalist
 from monai_place.inference.encoders import LoadedEncoder, load_encoder
 from monai_place.inference.feature_cache import FeatureCache
 from monai_place.inference.fingerprint import model_fingerprint
 from monai_place.inference.loading import LoadedPLACE, load_place
-from monai_place.suites.spec import CheckpointSpec, SuiteCell
+from monai_place.inference.prompts import load_prompts
+from monai_place.suites.spec import CheckpointSpec, DatasetSpec, SuiteCell
 
 __all__ = ["CellContext"]
 
@@ -60,13 +61,16 @@ class CellContext:
         """Return the classes of a datalist."""
         return self._keep("classes", datalist, lambda: tuple(read_datalist(datalist).classes))
 
-    def identity(self, checkpoint: CheckpointSpec, datalist: str) -> dict[str, str]:
+    def identity(self, checkpoint: CheckpointSpec, dataset: DatasetSpec) -> dict[str, str]:
         """Return what tells weights, data and code from others: the parts of a cell's key."""
         from monai_place import __version__
 
+        prompts = dataset.prompts
         return {
             "weights": self._keep("weights", checkpoint, lambda: self._fingerprint(checkpoint)),
-            "datalist": self._keep("datalist", datalist, lambda: _file_hash(datalist)),
+            "datalist": self._keep("datalist", dataset.datalist, lambda: _data_hash(dataset.datalist)),
+            "prompts": "" if prompts is None else str(load_prompts(prompts)),
+            "split": self.split,
             "version": __version__,
         }
 
@@ -93,9 +97,23 @@ def _load_encoder(checkpoint: CheckpointSpec, *, seed: int, kinds: Sequence[str]
     )
 
 
-def _file_hash(path: str) -> str:
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+def _data_hash(datalist: str) -> str:
+    """Hash a datalist with its reports, and with size and time of change of each image.
+
+    The same text may stand beside other images: those of another size that `convert` wrote.
+    """
+    digest = hashlib.sha256(Path(datalist).read_bytes())
+    for split in SPLITS:
+        for record in load_records(datalist, split, require=()):
+            digest.update(f"\0{_told(record.get('image'))}".encode())
+            if record.get("report_path"):
+                digest.update(str(record.get("report")).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def _told(image: object) -> str:
+    try:
+        told = Path(str(image)).stat()
+    except (OSError, ValueError):
+        return "missing"
+    return f"{told.st_size} {told.st_mtime_ns}"

@@ -101,7 +101,7 @@ def run_suite(
 
 
 def _measure(cell: SuiteCell, context: CellContext, store: CellStore) -> CellResult:
-    key = cell.key(context.identity(cell.checkpoint, cell.dataset.datalist))
+    key = cell.key(context.identity(cell.checkpoint, cell.dataset))
     if key in store:
         return store.load(key)
     shutil.rmtree(context.work, ignore_errors=True)

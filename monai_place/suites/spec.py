@@ -29,6 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_place.data.datalist import SPLITS
+from monai_place.inference.prompts import builtin_prompt_sets
+
 __all__ = ["CheckpointSpec", "DatasetSpec", "SuiteCell", "SuiteSpec", "TaskSpec", "read_suite"]
 
 KINDS = ("run", "timm")
@@ -102,12 +105,11 @@ class SuiteCell:
         """Return a name that changes with whatever can change the result.
 
         Args:
-            identity: hashes of the checkpoint's weights and of the datalist, and the package's version.
+            identity: what tells weights, data, prompts, split and code from others, see `CellContext.identity`.
         """
         what = {
             "task": self.task.task,
             "settings": dict(self.task.settings),
-            "prompts": self.dataset.prompts,
             "fraction": self.fraction,
             "seed": self.seed,
             **identity,
@@ -167,13 +169,15 @@ def read_suite(path: str | os.PathLike[str], *, tasks: Mapping[str, Any]) -> Sui
         raise ValueError(f"{path.name}: a suite is a JSON object, got {type(content).__name__}")
     _known_keys(content, KEYS["suite"], path.name)
     root = path.absolute().parent
+    if (split := content.get("split", "test")) not in SPLITS:
+        raise ValueError(f"{path.name}: key 'split' must be one of {SPLITS}, got {split!r}")
     defaults = content.get("fractions", [1.0]), content.get("seeds", [0])
     spec = SuiteSpec(
         name=str(content.get("name", path.stem)),
         checkpoints=tuple(_checkpoint(entry, where, root) for where, entry in _entries(content, "checkpoints", path)),
         datasets=tuple(_dataset(entry, where, root) for where, entry in _entries(content, "datasets", path)),
         tasks=tuple(_task(entry, where, tasks, *defaults) for where, entry in _entries(content, "tasks", path)),
-        split=content.get("split", "test"),
+        split=split,
     )
     for what, names in (
         ("checkpoints", [entry.name for entry in spec.checkpoints]),
@@ -208,13 +212,16 @@ def _checkpoint(entry: dict[str, Any], where: str, root: Path) -> CheckpointSpec
         kind=kinds[0],
         value=_path(root, value) if kinds[0] == "run" else value,
         weights=_path(root, weights) if weights is not None and weights not in WORDS else weights,
-        image_size=entry.get("image_size"),
+        image_size=_side(entry, where),
     )
 
 
 def _dataset(entry: dict[str, Any], where: str, root: Path) -> DatasetSpec:
     _known_keys(entry, KEYS["dataset"], where)
-    return DatasetSpec(_text(entry, "name", where), _path(root, _text(entry, "datalist", where)), entry.get("prompts"))
+    prompts = None if entry.get("prompts") is None else _text(entry, "prompts", where)
+    if prompts is not None and prompts not in builtin_prompt_sets():
+        prompts = _path(root, prompts)
+    return DatasetSpec(_text(entry, "name", where), _path(root, _text(entry, "datalist", where)), prompts)
 
 
 def _task(
@@ -224,12 +231,31 @@ def _task(
     if name not in tasks:
         raise ValueError(f"{where}: unknown task {name!r}; known: {sorted(tasks)}")
     fractions, seeds = entry.get("fractions", fractions), entry.get("seeds", seeds)
-    if not fractions or not all(isinstance(share, (int, float)) and 0 < share <= 1 for share in fractions):
-        raise ValueError(f"{where}: key 'fractions' must be shares above 0 and at most 1, got {fractions}")
-    if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
-        raise ValueError(f"{where}: key 'seeds' must be whole numbers of at least 0, got {seeds}")
+    if not _numbers(fractions, (int, float)) or not all(0 < share <= 1 for share in fractions):
+        raise ValueError(
+            f"{where}: key 'fractions' must be shares above 0 and at most 1, each once, in a list, got {fractions!r}"
+        )
+    if not _numbers(seeds, int) or not all(seed >= 0 for seed in seeds):
+        raise ValueError(
+            f"{where}: key 'seeds' must be whole numbers of at least 0, each once, in a list, got {seeds!r}"
+        )
     settings = {key: value for key, value in entry.items() if key not in ("task", "title", "fractions", "seeds")}
     return TaskSpec(name, str(entry.get("title", name)), tuple(map(float, fractions)), tuple(seeds), settings)
+
+
+def _numbers(values: Any, kind: type | tuple[type, ...]) -> bool:
+    """Return whether something is a list of at least one number, each once."""
+    numbers = isinstance(values, list) and all(
+        isinstance(value, kind) and not isinstance(value, bool) for value in values
+    )
+    return numbers and 0 < len(values) == len(set(values))
+
+
+def _side(entry: Mapping[str, Any], where: str) -> int | None:
+    value = entry.get("image_size")
+    if value is not None and not (_numbers([value], int) and value > 0):
+        raise ValueError(f"{where}: key 'image_size' must be a whole number of at least 1, got {value!r}")
+    return value
 
 
 def _text(entry: Mapping[str, Any], key: str, where: str) -> str:

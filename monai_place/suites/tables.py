@@ -108,21 +108,25 @@ class SuiteTable:
 
     def to_markdown(self) -> str:
         """Return one table a data set: lines are tasks, columns are checkpoints."""
-        parts = [f"# {self.name}", "", f"Split: {self.split}. {self.note}".rstrip(), ""]
+        parts = [f"# {_escape(self.name)}", "", f"Split: {self.split}. {self.note}".rstrip(), ""]
         for dataset in dict.fromkeys(row.dataset for row in self.rows):
             parts += [
-                f"## {dataset}",
+                f"## {_escape(dataset)}",
                 "",
-                f"| | {' | '.join(self.checkpoints)} |",
+                f"| | {' | '.join(map(_escape, self.checkpoints))} |",
                 "|---" * (1 + len(self.checkpoints)) + "|",
             ]
             rows = [row for row in self.rows if row.dataset == dataset]
             for row in rows:
                 cells = [write_estimate(row.estimates.get(name)) for name in self.checkpoints]
-                parts.append(f"| {row.title}: {row.metric} | {' | '.join(cells)} |")
+                parts.append(f"| {_escape(row.title)}: {row.metric} | {' | '.join(cells)} |")
             parts += ["", *_differences(rows)]
         for title, entries in (("Not measured", self.failed), ("Does not apply", self.skipped)):
-            parts += [f"## {title}", "", *(f"- {cell}: {reason}" for cell, reason in entries), ""] if entries else []
+            parts += (
+                [f"## {title}", "", *(f"- {_escape(cell)}: {_escape(reason)}" for cell, reason in entries), ""]
+                if entries
+                else []
+            )
         return "\n".join(parts).rstrip() + "\n"
 
 
@@ -144,8 +148,8 @@ def write_estimate(estimate: SeedEstimate | None) -> str:
 
 def _differences(rows: Sequence[SuiteRow]) -> list[str]:
     lines = [
-        f"| {row.title} | {pair.first} - {pair.second} | {pair.mean:+.3f} [{pair.low:+.3f}, {pair.high:+.3f}] "
-        f"| {pair.p_holm:.3f} |"
+        f"| {_escape(row.title)} | {_escape(pair.first)} - {_escape(pair.second)} | {_write_difference(pair)} "
+        f"| {NOTHING if pair.p_holm != pair.p_holm else format(pair.p_holm, '.3f')} |"
         for row in rows
         for pair in row.differences
     ]
@@ -153,6 +157,19 @@ def _differences(rows: Sequence[SuiteRow]) -> list[str]:
         return []
     head = ["Paired differences on the same studies and seeds; p by bootstrap, corrected by Holm within a line.", ""]
     return [*head, "| | pair | difference [95 %] | p |", "|---|---|---|---|", *lines, ""]
+
+
+def _write_difference(pair: Difference) -> str:
+    if pair.mean != pair.mean:
+        return NOTHING
+    return f"{pair.mean:+.3f}" + ("" if pair.low != pair.low else f" [{pair.low:+.3f}, {pair.high:+.3f}]")
+
+
+def _escape(text: str) -> str:
+    """Return a name as Markdown shows it: on one line, in one cell, and not as HTML."""
+    for sign in "\\|<>`":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())
 
 
 def _plain(value: Any) -> Any:

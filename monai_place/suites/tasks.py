@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from monai_place.data.datalist import load_records, read_datalist
 from monai_place.data.labeled import load_labeled_records
 from monai_place.data.report_format import find_indication
 from monai_place.inference.classification_runs import ClassificationKind, classify_by_training
+from monai_place.inference.classifier import ScoreMode
 from monai_place.inference.collect import collect_studies
 from monai_place.inference.features import encode_studies
 from monai_place.inference.generator_loading import load_generator
@@ -38,6 +39,7 @@ from monai_place.metrics.classification import measure_classification
 from monai_place.metrics.clinical import clinical_f1, clinical_scores
 from monai_place.metrics.retrieval import KS, retrieval_ranks
 from monai_place.metrics.zeroshot import auroc_of_resamples
+from monai_place.networks.feature_encoders import FeatureKind
 from monai_place.suites.compare import Resampled
 from monai_place.suites.context import CellContext
 from monai_place.suites.spec import SuiteCell
@@ -47,6 +49,11 @@ __all__ = ["TASKS", "SuiteTask"]
 
 Floats = npt.NDArray[np.float64]
 Trains = Literal["no", "on labels", "on reports"]
+WHOLE, ABOVE_ZERO = "a whole number of at least 1", "a finite number above 0"
+NUMBERS: dict[str, Callable[[float], bool]] = {
+    WHOLE: lambda value: isinstance(value, int) and value >= 1,
+    ABOVE_ZERO: lambda value: 0 < value < float("inf"),
+}
 BY_THRESHOLD = ("f1", "sensitivity_at_specificity", "ece")  # thresholds are those of the validation split
 
 
@@ -58,7 +65,7 @@ class SuiteTask:
         metric: the main metric, in words.
         trains: `no`; `on labels`, so that shares of them and seeds matter; or `on reports`, so that seeds do.
         needs_text: whether the checkpoint must have a text side: a pretrained run.
-        settings: names of the settings that it takes; None lets any pass, to the bundle's config.
+        settings: that it takes, with their choices or a key of `NUMBERS`; None lets any pass, to the bundle's config.
         measure: does the work.
         statistic: the main metric under resampling, from the arrays that `measure` leaves.
     """
@@ -66,7 +73,7 @@ class SuiteTask:
     metric: Callable[[Mapping[str, Any]], str]
     trains: Trains
     needs_text: bool
-    settings: frozenset[str] | None
+    settings: Mapping[str, tuple[str, ...] | str] | None
     measure: Callable[[SuiteCell, CellContext], CellResult]
     statistic: Callable[[Mapping[str, Any]], Resampled]
 
@@ -78,13 +85,23 @@ class SuiteTask:
         )
 
     def check(self, settings: Mapping[str, Any], where: str) -> None:
-        """Refuse settings that the task does not know.
+        """Refuse settings that the task does not know, and values that they cannot have.
 
         Raises:
             ValueError: there is one.
         """
-        if self.settings is not None and (unknown := sorted(set(settings) - self.settings)):
+        if self.settings is None:
+            return
+        if unknown := sorted(set(settings) - set(self.settings)):
             raise ValueError(f"{where}: unknown settings {unknown}; known: {sorted(self.settings)}")
+        for name, value in settings.items():
+            expected = self.settings[name]
+            if isinstance(expected, tuple):
+                right = value in expected
+            else:
+                right = type(value) in (int, float) and NUMBERS[expected](value)
+            if not right:
+                raise ValueError(f"{where}: setting {name!r} is {value!r}, expected {expected}")
 
 
 def _logistic_probe(cell: SuiteCell, context: CellContext) -> CellResult:
@@ -235,7 +252,7 @@ TASKS: dict[str, SuiteTask] = {
         metric=lambda _: "macro AUROC",
         trains="on labels",
         needs_text=False,
-        settings=frozenset({"features", "inverse_regularization"}),
+        settings={"features": get_args(FeatureKind), "inverse_regularization": ABOVE_ZERO},
         measure=_logistic_probe,
         statistic=lambda _: _area,
     ),
@@ -259,7 +276,7 @@ TASKS: dict[str, SuiteTask] = {
         metric=lambda settings: f"macro AUROC, {settings.get('mode', 'mean')}",
         trains="no",
         needs_text=True,
-        settings=frozenset({"mode"}),
+        settings={"mode": get_args(ScoreMode)},
         measure=_zero_shot,
         statistic=lambda _: _area,
     ),
@@ -267,7 +284,7 @@ TASKS: dict[str, SuiteTask] = {
         metric=lambda settings: f"recall at {_k(settings)}",
         trains="no",
         needs_text=True,
-        settings=frozenset({"direction", "k"}),
+        settings={"direction": ("image_to_text", "text_to_image"), "k": WHOLE},
         measure=_retrieval,
         statistic=lambda settings: partial(_recall, k=_k(settings)),
     ),

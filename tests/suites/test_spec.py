@@ -47,6 +47,9 @@ def test_paths_are_relative_to_the_suite_and_names_of_presets_are_not_paths(tmp_
     assert (spec.checkpoints[1].value, spec.checkpoints[1].weights) == ("vit", "timm")
     assert read(tmp_path).checkpoints[1].weights == str(tmp_path / "w.pt")
     assert spec.datasets[0].datalist == str(tmp_path / "data/datalist.json")
+    for given, expected in (("rsna", "rsna"), ("mine.json", str(tmp_path / "mine.json"))):
+        found = read(tmp_path, datasets=[{"name": "a", "datalist": "d.json", "prompts": given}])
+        assert found.datasets[0].prompts == expected
 
 
 def test_a_key_changes_with_whatever_can_change_the_result(tmp_path: Path) -> None:
@@ -74,7 +77,20 @@ def test_a_key_changes_with_whatever_can_change_the_result(tmp_path: Path) -> No
         ),
         pytest.param({"tasks": [{"task": "probe"}] * 2}, r"\['probe'\] stand twice; a task has `title`", id="twice"),
         pytest.param({"fractions": [0]}, r"'fractions' must be shares above 0", id="fraction"),
+        pytest.param({"fractions": 1}, r"'fractions' must be shares .* in a list, got 1$", id="one fraction"),
         pytest.param({"seeds": [-1]}, r"'seeds' must be whole numbers", id="seed"),
+        pytest.param({"seeds": 3}, r"'seeds' must be whole numbers .* in a list, got 3", id="one seed"),
+        pytest.param({"seeds": [0, 0]}, r"'seeds' must be .* each once, in a list, got \[0, 0\]", id="seed twice"),
+        pytest.param({"seeds": [True]}, r"'seeds' must be whole numbers", id="no seed"),
+        pytest.param({"split": "tset"}, r"key 'split' must be one of .*, got 'tset'", id="split"),
+        pytest.param(
+            {"checkpoints": [{"name": "a", "timm": "x", "weights": "timm", "image_size": "224"}]},
+            r"checkpoints\[0\]: key 'image_size' must be a whole number of at least 1, got '224'",
+            id="image size",
+        ),
+        pytest.param(
+            {"datasets": [{"name": "a", "datalist": "d.json", "prompts": 5}]}, "'prompts' must be text", id="prompts"
+        ),
         pytest.param({"checkpoints": [{"name": "a"}]}, r"checkpoints\[0\]: expected one of the keys", id="no kind"),
         pytest.param(
             {"checkpoints": [{"name": "a", "run": "x", "timm": "y"}]}, r"got \['run', 'timm'\]", id="two kinds"

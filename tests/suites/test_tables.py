@@ -69,3 +69,23 @@ def test_markdown_has_a_column_a_checkpoint_the_pairs_and_what_is_missing() -> N
     assert "| linear probe, 10 % | =PLACE - random | +0.150 [+0.100, +0.200] | 0.002 |" in text
     assert "## Not measured\n\n- probe, random: OSError" in text
     assert "## Does not apply\n\n- zero-shot, random: no text" in text
+
+
+def test_a_name_of_signs_and_a_number_that_is_not_defined_keep_the_markdown_whole() -> None:
+    name = "a|b <script>\nc"
+    row = SuiteRow(
+        name,
+        name,
+        None,
+        "macro AUROC",
+        3,
+        {name: SeedEstimate(NAN, NAN, NAN, None, 1)},
+        [Difference(name, name, NAN, NAN, NAN, NAN, NAN)],
+    )
+    lines = SuiteTable(name, "test", [row], [name], [(name, name)]).to_markdown().splitlines()
+    shown = r"a\|b \<script\> c"
+    assert f"# {shown}" in lines
+    assert f"| | {shown} |" in lines
+    assert f"| {shown}: macro AUROC | \N{EN DASH} |" in lines
+    assert f"| {shown} | {shown} - {shown} | \N{EN DASH} | \N{EN DASH} |" in lines
+    assert f"- {shown}: {shown}" in lines

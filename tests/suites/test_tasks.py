@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,3 +70,26 @@ def test_the_bundles_probe_and_finetuning_run_as_cells(suite_folder: Path, tmp_p
         found: CellResult = TASKS[cell.task.task].measure(cell, CellContext(tmp_path / cell.checkpoint.name))
         assert found.studies["scores"].shape == (16, len(PHANTOM_CLASSES))
         assert len(found.ids) == 16
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "message"),
+    [
+        pytest.param(
+            "retrieval", {"direction": "typo"}, r"'direction' is 'typo', expected \('image_to_text'", id="text"
+        ),
+        pytest.param("retrieval", {"k": 0}, r"'k' is 0, expected a whole number of at least 1", id="rank"),
+        pytest.param("retrieval", {"k": "5"}, r"'k' is '5', expected a whole", id="text for a number"),
+        pytest.param("zero_shot", {"mode": "foo"}, r"'mode' is 'foo', expected \('global'", id="mode"),
+        pytest.param("logistic_probe", {"features": "foo"}, r"'features' is 'foo'", id="features"),
+        pytest.param(
+            "logistic_probe",
+            {"inverse_regularization": 0},
+            r"'inverse_regularization' is 0, expected a finite",
+            id="regularization",
+        ),
+    ],
+)
+def test_a_value_that_a_setting_cannot_have_is_refused(task: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"s\.json: setting {message}"):
+        TASKS[task].check(settings, "s.json")
