@@ -75,19 +75,25 @@ class Difference:
 
 
 def compare_checkpoints(
-    results: Mapping[str, Sequence[CellResult]], statistic: Resampled, *, resamples: int = 1000, seed: int = 0
+    results: Mapping[str, Sequence[CellResult]],
+    statistic: Resampled,
+    *,
+    seeds: Mapping[str, Sequence[int | None]] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> tuple[dict[str, SeedEstimate], list[Difference]]:
     """SeedEstimate each checkpoint's main metric, and the difference of each pair.
 
     Args:
         results: by checkpoint, one a seed, in the same order of seeds.
         statistic: the main metric under resampling.
+        seeds: by checkpoint, of its results; None where they are the same for all.
         resamples: drawn.
         seed: of them.
 
     Returns:
         Estimates by checkpoint, and differences of all pairs in the order of `results`. A pair whose cells were not
-        measured on the same studies, or on other numbers of seeds, is left out.
+        measured on the same studies, or of the same seeds, is left out.
 
     Raises:
         ValueError: a checkpoint has no result.
@@ -102,6 +108,8 @@ def compare_checkpoints(
     differences = []
     for first, second in combinations(results, 2):
         ours, theirs = results[first], results[second]
+        if seeds is not None and seeds[first] != seeds[second]:  # a cell of one of them failed
+            continue
         if len(ours) != len(theirs) or any(a.ids != b.ids for a, b in zip(ours, theirs, strict=True)):
             continue
         delta = draws[first] - draws[second]

@@ -132,10 +132,12 @@ def _row(cells: Sequence[SuiteCell], found: Found, resamples: int) -> SuiteRow:
     first = cells[0]
     task = TASKS[first.task.task]
     by_checkpoint: dict[str, list[CellResult]] = {}
+    seeds: dict[str, list[int | None]] = {}
     for cell in cells:
         by_checkpoint.setdefault(cell.checkpoint.name, []).append(found[cell])
+        seeds.setdefault(cell.checkpoint.name, []).append(cell.seed)
     estimates, differences = compare_checkpoints(
-        by_checkpoint, task.statistic(first.task.settings), resamples=resamples
+        by_checkpoint, task.statistic(first.task.settings), seeds=seeds, resamples=resamples
     )
     return SuiteRow(
         task=first.task.title,

@@ -91,3 +91,10 @@ def test_holm_never_lets_a_larger_p_value_pass_a_smaller_one() -> None:
 def test_a_checkpoint_without_result_is_named() -> None:
     with pytest.raises(ValueError, match=r"checkpoints \['b'\] have no result"):
         compare_checkpoints({"a": [cell(noisy(0.5, 1))], "b": []}, mean_right)
+
+
+def test_checkpoints_of_other_seeds_are_not_paired() -> None:
+    results = {name: [cell(noisy(0.5, seed)) for seed in (0, 1)] for name in ("a", "b", "c")}
+    seeds = {"a": [0, 2], "b": [0, 1], "c": [0, 1]}
+    _, differences = compare_checkpoints(results, mean_right, seeds=seeds, resamples=20)
+    assert [(pair.first, pair.second) for pair in differences] == [("b", "c")]
