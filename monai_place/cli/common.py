@@ -68,7 +68,7 @@ def print_json(value: Any) -> None:
 
 def print_table(rows: Sequence[Sequence[str]], *, header: Sequence[str]) -> None:
     """Print aligned columns; the first is text, the others are numbers."""
-    cells = [list(header), *[list(row) for row in rows]]
+    cells = [[_shown(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     for index, row in enumerate(cells):
         line = [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
@@ -189,7 +189,7 @@ def list_failed(failed: Iterable[tuple[str, str]]) -> None:
     """
     listed = list(failed)
     for source, reason in listed:
-        typer.echo(f"failed: {source}: {reason.removeprefix(f'{Path(source).name}: ')}", err=True)
+        typer.echo(_shown(f"failed: {source}: {reason.removeprefix(f'{Path(source).name}: ')}"), err=True)
     if listed:
         raise typer.Exit(FAILED)
 
@@ -212,6 +212,11 @@ def talk_on_stderr() -> Iterator[None]:
     finally:
         for handler, stream in moved:
             handler.stream = stream
+
+
+def _shown(text: str) -> str:
+    """Return a text as a terminal may have it: a line break or an escape in the name of a file stays a name."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def _describe(error: Exception) -> str:

@@ -70,13 +70,15 @@ def image_list(images: ImageInput | Sequence[ImageInput]) -> list[ImageInput]:
 def source_names(images: Sequence[ImageInput]) -> list[str]:
     """Name images: files by their path below the folder that they share, others by their place.
 
+    Bytes of a path that are no UTF-8 are written as their hexadecimal numbers, so that any file can hold the name.
+
     Example:
         >>> source_names(["/data/a/1.png", "/data/b/1.png", np.zeros((2, 2))])
         ['a/1.png', 'b/1.png', 'image 2']
     """
     paths = {i: Path(image).absolute() for i, image in enumerate(images) if isinstance(image, (str, os.PathLike))}
     root = os.path.commonpath([path.parent for path in paths.values()]) if paths else ""
-    return [paths[i].relative_to(root).as_posix() if i in paths else f"image {i}" for i in range(len(images))]
+    return [_as_text(paths[i].relative_to(root).as_posix()) if i in paths else f"image {i}" for i in range(len(images))]
 
 
 def load_pixels(image: ImageInput) -> torch.Tensor:
@@ -142,7 +144,12 @@ def failure_reason(name: str, error: BaseException) -> str:
     while error.__cause__ is not None and not isinstance(error, RadiographError):
         error = error.__cause__
     # A decoder may fail in ways of its own; its message may hold what a tag says.
-    return str(error) if isinstance(error, RadiographError) else f"{name}: cannot be read ({type(error).__name__})"
+    reason = str(error) if isinstance(error, RadiographError) else f"{name}: cannot be read ({type(error).__name__})"
+    return _as_text(reason)
+
+
+def _as_text(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class ImageQueue:

@@ -199,3 +199,11 @@ def test_files_that_failed_are_listed_once_each_and_end_with_exit_code_1(capsys:
 def test_nothing_failed_says_nothing(capsys: Capture) -> None:
     list_failed([])
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_line_break_or_an_escape_in_a_name_stays_in_the_name(capsys: Capture) -> None:
+    print_table([["new\nline\x1b[31m.png", "ü ✓"]], header=["image", "score"])
+    assert capsys.readouterr().out.splitlines()[2] == r"new\nline\x1b[31m.png    ü ✓"
+    with pytest.raises(typer.Exit):
+        list_failed([("b\n.png", "b\n.png: cannot be read")])
+    assert capsys.readouterr().err == "failed: b\\n.png: cannot be read\n"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -105,3 +108,13 @@ def test_progress_counts_every_image_and_ends_at_their_number(pictures, tmp_path
     assert seen[0] == (2, 4)
     assert seen[-1] == (4, 4)
     assert seen == sorted(seen)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are Unicode there")
+def test_a_name_that_is_no_utf8_can_be_written(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.png")
+    queue = ImageQueue([path, str(tmp_path / "ü.png")], PreprocessSpec(image_size=8))
+    assert list(queue) == []
+    assert queue.names == [r"bad\xff.png", "ü.png"]
+    reasons = [failure.reason for failure in queue.failed]
+    assert reasons == [r"bad\xff.png: the file does not exist", "ü.png: the file does not exist"]
