@@ -234,7 +234,8 @@ def _ground(
     wanted = [
         (number, findings[sentence["finding"]])
         for number, sentence in enumerate(sentences)
-        if sentence.get("finding") is not None and sentence.get("polarity") != "negative"
+        # A datalist may name findings that it does not hold, where they were taken out of it with their masks.
+        if sentence.get("finding") in range(len(findings)) and sentence.get("polarity") != "negative"
     ]
     wanted = [(number, finding) for number, finding in wanted if finding.get("mask")]
     if not wanted:

@@ -179,3 +179,9 @@ def test_a_pass_leaves_no_hook_on_the_model(model, records):
     with pytest.raises(ValueError, match="none of the 1 images"):
         collect_studies(model.loaded, [{"image": "gone.png"}])
     assert not model.loaded.model.image_projection._forward_pre_hooks
+
+
+def test_a_sentence_about_a_finding_that_the_record_does_not_hold_has_no_row(model, records):
+    grounded = next(record for record in records if any(finding.get("mask") for finding in record["findings"]))
+    bare = {key: value for key, value in grounded.items() if key not in ("findings", "report", "label")}
+    assert list(collect_studies(model.loaded, [bare], classes=PHANTOM_CLASSES).grounding) == []
