@@ -46,7 +46,9 @@ def summed_up(found: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
     """Return mean and standard deviation of each start, and of the differences by seed."""
     summary: dict[str, Any] = {}
     for name, by_start in found.items():
-        rows = by_start | {"difference": [round(a - b, 4) for a, b in zip(*(by_start[start] for start in STARTS), strict=True)]}
+        rows = by_start | {
+            "difference": [round(a - b, 4) for a, b in zip(*(by_start[start] for start in STARTS), strict=True)]
+        }
         spread = {key: round(statistics.stdev(row), 4) if len(row) > 1 else None for key, row in rows.items()}
         summary[name] = {
             key: {"mean": round(statistics.fmean(row), 4), "sd": spread[key], "by_seed": row}
