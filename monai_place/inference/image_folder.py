@@ -14,7 +14,7 @@ from monai.data import Dataset
 from monai_place.data.image_files import images_below
 from monai_place.data.paths import PathGuard
 from monai_place.data.radiograph import RadiographError
-from monai_place.inference.images import failure_reason
+from monai_place.inference.images import as_text, failure_reason
 
 __all__ = ["ImageFolderDataset", "image_records", "require_images"]
 
@@ -50,8 +50,8 @@ def require_images(dataset: ImageFolderDataset) -> None:
 class ImageFolderDataset(Dataset):
     """Prepares the images of `image_records`; one that cannot be prepared becomes an image of zeros with its reason.
 
-    An item holds `image` (1, S, S), `source`, and `error`: None, or why there is no image, without a tag's value. A
-    link that leads out of the folder is not followed.
+    An item holds `image` (1, S, S), `source` (bytes that are no UTF-8 as their hexadecimal numbers), and `error`: None,
+    or why there is no image, without a tag's value. A link that leads out of the folder is not followed.
 
     Args:
         data: from `image_records`.
@@ -81,7 +81,8 @@ class ImageFolderDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return one image."""
         record = self.data[index]
-        item = {"image": torch.zeros(1, self.image_size, self.image_size), "source": record["source"], "error": None}
+        image, name = torch.zeros(1, self.image_size, self.image_size), as_text(record["source"])
+        item = {"image": image, "source": name, "error": None}
         try:
             try:
                 path = self._guard.resolve(record["source"])

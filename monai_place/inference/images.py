@@ -25,6 +25,7 @@ __all__ = [
     "ImageInput",
     "ImageQueue",
     "PreparedImage",
+    "as_text",
     "failure_reason",
     "image_list",
     "load_pixels",
@@ -78,7 +79,7 @@ def source_names(images: Sequence[ImageInput]) -> list[str]:
     """
     paths = {i: Path(image).absolute() for i, image in enumerate(images) if isinstance(image, (str, os.PathLike))}
     root = os.path.commonpath([path.parent for path in paths.values()]) if paths else ""
-    return [_as_text(paths[i].relative_to(root).as_posix()) if i in paths else f"image {i}" for i in range(len(images))]
+    return [as_text(paths[i].relative_to(root).as_posix()) if i in paths else f"image {i}" for i in range(len(images))]
 
 
 def load_pixels(image: ImageInput) -> torch.Tensor:
@@ -145,10 +146,19 @@ def failure_reason(name: str, error: BaseException) -> str:
         error = error.__cause__
     # A decoder may fail in ways of its own; its message may hold what a tag says.
     reason = str(error) if isinstance(error, RadiographError) else f"{name}: cannot be read ({type(error).__name__})"
-    return _as_text(reason)
+    return as_text(reason)
 
 
-def _as_text(name: str) -> str:
+def as_text(name: str) -> str:
+    r"""Return the name of a file as any file can hold it: bytes that are no UTF-8 as their hexadecimal numbers.
+
+    Args:
+        name: as the system gives it.
+
+    Example:
+        >>> as_text("bad\udcff.png")
+        'bad\\xff.png'
+    """
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

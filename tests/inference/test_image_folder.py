@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,18 @@ def test_bad_file_has_its_place_and_its_reason(folder: Path) -> None:
     assert "broken.dcm" in bad["error"]
     assert torch.equal(torch.as_tensor(bad["image"]), torch.zeros(1, SIZE, SIZE))
     assert items[0]["image"].shape == (1, SIZE, SIZE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are Unicode there")
+def test_a_name_that_is_no_utf8_can_be_written_and_its_file_is_read(folder: Path) -> None:
+    (folder / "b.png").rename(folder / os.fsdecode(b"bad\xff.png"))
+    (folder / "broken.dcm").rename(folder / os.fsdecode(b"broken\xff.dcm"))
+    good, bad = (item for item in dataset(folder) if item["source"].startswith("b"))
+    assert (good["source"], good["error"]) == (r"bad\xff.png", None)
+    assert torch.as_tensor(good["image"]).any()
+    assert bad["source"] == r"broken\xff.dcm"
+    assert bad["error"].startswith(r"broken\xff.dcm: ")
+    str(bad["error"]).encode("utf-8")
 
 
 def test_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path) -> None:
