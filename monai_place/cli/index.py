@@ -64,10 +64,12 @@ def embed(
     An image's name is its path below the folder that all files share; an entry of a datalist has the record's id.
     """
     from monai_place.inference import EmbeddingIndex, load
+    from monai_place.inference.index_folder import require_no_file
 
     listed = _check_inputs(inputs, split, reports=reports)
     chosen, reading = pick_device(device), reading_of(override)
     with clean_errors():
+        require_no_file(out)
         old = EmbeddingIndex.load(out) if (out / "index.json").exists() else None
         if old is not None and not append:
             raise FileExistsError(f"{out.name!r} holds an index already; --append adds to it")

@@ -28,7 +28,15 @@ from monai_place.atomic import TEMPORARY_SUFFIX, write_json_atomic
 from monai_place.inference.index_segments import PackedIds, Segment, read_segment, unit_rows, write_segment
 from monai_place.weights import WeightsError, read_safetensors
 
-__all__ = ["IndexContent", "IndexKind", "IndexLockedError", "append_content", "read_content", "write_content"]
+__all__ = [
+    "IndexContent",
+    "IndexKind",
+    "IndexLockedError",
+    "append_content",
+    "read_content",
+    "require_no_file",
+    "write_content",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +72,20 @@ class IndexContent:
         return sum(map(len, self.segments))
 
 
+def require_no_file(folder: str | os.PathLike[str]) -> None:
+    """Raise where an index cannot be written because a file has its name.
+
+    Args:
+        folder: of the index, there or not.
+
+    Raises:
+        NotADirectoryError: it is a file.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder.name!r} is a file; a folder is expected, for the files of an index")
+
+
 def read_content(folder: str | os.PathLike[str]) -> IndexContent:
     """Open an index; the embeddings are mapped, not read.
 
@@ -94,6 +116,7 @@ def write_content(folder: str | os.PathLike[str], content: IndexContent) -> None
 
     Raises:
         IndexLockedError: another process is writing.
+        NotADirectoryError: `folder` is a file.
     """
     folder = Path(folder)
     with _locked(folder):
@@ -114,6 +137,7 @@ def append_content(folder: str | os.PathLike[str], added: IndexContent) -> Index
         ValueError: kind, model or width differ, or an id is there already.
         IndexLockedError: another process is writing.
         WeightsError: the index is damaged.
+        NotADirectoryError: `folder` is a file.
     """
     folder = Path(folder)
     with _locked(folder):
@@ -184,6 +208,7 @@ def _require_alike(name: str, old: IndexContent, added: IndexContent) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
+    require_no_file(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / LOCK, timeout=LOCK_TIMEOUT_S):
