@@ -26,8 +26,13 @@ def atomic_path(path: str | os.PathLike[str], *, mode: int | None = None) -> Ite
         path: the file to write. Its folder is made where it is missing.
         mode: of the file, such as 0o600 for its owner alone, which it then has from its first byte on; by default what
             the user's umask leaves.
+
+    Raises:
+        IsADirectoryError: a folder has that name already.
     """
     target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"{target.name!r} is a folder; the name of a file is expected")
     target.parent.mkdir(parents=True, exist_ok=True)
     # The suffix of the target stays last: writers such as nibabel choose their format by it.
     suffix = TEMPORARY_SUFFIX + "".join(target.suffixes[-2:])

@@ -33,6 +33,13 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b" / "note.txt").read_text() == "x"
 
 
+def test_a_folder_with_the_name_is_an_error_that_names_it_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"^'model.pt' is a folder; the name of a file is expected$"):
+        write_bytes_atomic(tmp_path / "model.pt", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
 def test_old_file_is_whole_until_the_block_ends(tmp_path: Path) -> None:
     target = tmp_path / "model.pt"
     target.write_text("old")
