@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from monai_place.engines.bundle import bundle_folder, run_bundle
+from monai_place.engines.bundle import SETTINGS, bundle_folder, run_bundle
 from monai_place.inference.classification import METRICS, SplitScores, read_scores
 
 __all__ = ["ClassificationKind", "ClassificationResult", "classification_configs", "classify_by_training"]
@@ -28,6 +28,8 @@ CONFIGS: dict[tuple[str, str], tuple[str, ...]] = {
     ("linear_probe", "mgca"): ("finetune.json", "mgca_probe.json"),
     ("finetune", "clean"): ("finetune.json",),
 }
+PATHS = ("checkpoint", "datalist", "weights", "ids")
+WITHOUT_EFFECT = ("resume", "cache_dir", "device", "num_workers", "checkpoint_interval_iterations")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,8 @@ def classify_by_training(
 ) -> ClassificationResult:
     """Train a classifier on an encoder, and return its scores and measures.
 
-    A folder that holds a whole result is read and nothing is done, so that a matrix of runs can be taken up.
+    A folder that holds a whole result of the same settings is read and nothing is done, so that a matrix of runs can be
+    taken up.
 
     Args:
         kind: `linear_probe` (the encoder stays as it is) or `finetune`.
@@ -98,16 +101,44 @@ def classify_by_training(
         resume: go on where an interrupted run stopped.
 
     Raises:
-        ValueError: a setting does not fit.
+        ValueError: a setting does not fit, or the folder holds the result of other settings.
         FileNotFoundError: there is no checkpoint, or no validation gave a finite loss.
     """
-    folder = Path(output)
-    if not (folder / METRICS).is_file():
-        given = {"weights": None if weights is None else str(weights), "fraction": fraction, "seed": seed}
-        values: dict[str, Any] = {"checkpoint": str(checkpoint), "datalist": str(datalist), "mode": mode}
-        values |= {key: value for key, value in given.items() if value is not None}
-        values |= {key: "$None" if value is None else value for key, value in (settings or {}).items()}
-        values["resume"] = "auto" if resume else "never"
-        run_bundle(bundle_folder(), values, config=classification_configs(kind, mode), output=folder)
+    folder, configs = Path(output), classification_configs(kind, mode)
+    given = {"weights": None if weights is None else str(weights), "fraction": fraction, "seed": seed}
+    values: dict[str, Any] = {"checkpoint": str(checkpoint), "datalist": str(datalist), "mode": mode}
+    values |= {key: value for key, value in given.items() if value is not None}
+    values |= {key: "$None" if value is None else value for key, value in (settings or {}).items()}
+    if (folder / METRICS).is_file():
+        _require_same_settings(folder, values, configs)
+    else:
+        run_bundle(bundle_folder(), {**values, "resume": "auto" if resume else "never"}, config=configs, output=folder)
     metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     return ClassificationResult(folder, metrics, read_scores(folder))
+
+
+def _require_same_settings(folder: Path, values: Mapping[str, Any], configs: Sequence[str]) -> None:
+    """Raise where a finished run was made with other settings than are asked for now."""
+    if not (folder / SETTINGS).is_file():
+        return
+    defaults: dict[str, Any] = {}
+    for name in configs:
+        defaults |= json.loads((bundle_folder() / "configs" / name).read_text(encoding="utf-8"))
+    was = {**defaults, **json.loads((folder / SETTINGS).read_text(encoding="utf-8"))}
+    now = {**defaults, **json.loads(json.dumps(values))}  # as `run.json` has them
+    for key in sorted({*was, *now} - {*WITHOUT_EFFECT}):
+        old, new = (None if each.get(key) == "$None" else each.get(key) for each in (was, now))
+        if old != new and not (key in PATHS and _same_path(old, new)):
+            old, new = (Path(each).name if key in PATHS and each else each for each in (old, new))
+            raise ValueError(
+                f"the run in {folder.name!r} is finished, with {key} {old!r}, not {new!r}; choose another folder"
+            )
+
+
+def _same_path(old: Any, new: Any) -> bool:
+    """Tell whether two paths lead to one place; one that was relative to a folder of the past counts by its name."""
+    if not (isinstance(old, str) and isinstance(new, str)):
+        return False
+    if Path(old).exists() and Path(new).exists():
+        return Path(old).samefile(new)
+    return not Path(old).exists() and not Path(old).is_absolute() and Path(old).name == Path(new).name

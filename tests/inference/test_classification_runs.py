@@ -44,6 +44,17 @@ def test_a_call_gives_scores_and_measures_and_a_second_one_reads_them(
     assert again.metrics == one.metrics
     assert (tmp_path / "one" / "metrics.json").stat().st_mtime_ns == written
     assert json.loads((tmp_path / "one" / "run.json").read_text())["seed"] == 3
+    changes = {
+        "fraction 0.5, not 0.2": {"fraction": 0.2},
+        "seed 3, not 4": {"seed": 4},
+        "weights None, not 'random'": {"weights": "random"},
+        "epochs 1, not 2": {"settings": {**SETTINGS, "epochs": 2}},
+    }
+    for said, change in changes.items():
+        with pytest.raises(ValueError, match=f"^the run in 'one' is finished, with {said}; choose another folder$"):
+            classify_by_training("linear_probe", model_folder, datalist, tmp_path / "one", **{**options, **change})  # type: ignore[arg-type]
+    moved = datalist.parent / ".." / datalist.parent.name / datalist.name
+    classify_by_training("linear_probe", model_folder, moved, tmp_path / "one", **options)  # type: ignore[arg-type]
     random = classify_by_training(
         "linear_probe",
         model_folder,
