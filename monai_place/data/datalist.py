@@ -318,3 +318,5 @@ def _read_json(path: Path) -> Any:
         raise DatalistError(f"{path.name}: not UTF-8 text at byte {error.start}") from None
     except (ValueError, RecursionError) as error:
         raise DatalistError(f"{path.name}: not JSON: {error}") from None
+    except OSError as error:  # of its own kind, without the folders above the file, which may tell of somebody
+        raise OSError(error.errno, error.strerror, path.name) from None

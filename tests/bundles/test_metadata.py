@@ -57,6 +57,16 @@ def test_the_network_takes_and_gives_what_it_says(bundle: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["train", "finetune", "linear_probe", "train_report", "evaluate"])
+def test_the_folder_of_the_data_alone_says_which_datalist(name: str) -> None:
+    parser = ConfigParser()
+    parser.read_config(str(BUNDLE / "configs" / f"{name}.json"))
+    assert parser.get_parsed_content("datalist") == "./data/datalist.json"
+    parser["dataset_dir"] = "/chest"
+    parser.parse(reset=True)
+    assert parser.get_parsed_content("datalist") == "/chest/datalist.json"
+
+
 def test_the_checked_in_bundle_describes_place_tiny_for_the_phantom() -> None:
     # After a change of the preset or of the prompts, train on the phantom and copy the run's metadata.json.
     place, prompts = read(BUNDLE)["place"], prompts_for(PHANTOM_CLASSES).findings

@@ -68,6 +68,12 @@ def test_a_datalist_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -
     assert [file.name for file in tmp_path.iterdir()] == ["datalist.json"]
 
 
+def test_a_datalist_that_is_not_there_is_named_without_its_folders(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"'gone\.json'$") as error:
+        read_datalist(tmp_path / "gone.json")
+    assert str(tmp_path) not in str(error.value)
+
+
 def test_records_iterate_by_split_with_their_index(tmp_path: Path) -> None:
     path = write(tmp_path, test=[{"id": "b", "image": "b.png"}, {"id": "c", "image": "c.png"}])
     found = [(split, index, record["id"]) for split, index, record in read_datalist(path).records()]
