@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from monai_place.atomic import atomic_path
+from monai_place.weights.writing import save_torch
 
 __all__ = ["CorruptCheckpointError", "load_training_state", "save_training_state"]
 
@@ -52,7 +53,7 @@ def save_training_state(path: str | os.PathLike[str], state: Mapping[str, Any]) 
     plain = _plain(state, "state")
     with atomic_path(path) as temporary:
         with temporary.open("wb") as file:
-            _write(plain, file)
+            save_torch(plain, file)
         with temporary.open("rb+") as file:
             _append_checksum(file)
 
@@ -74,16 +75,6 @@ def load_training_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     except Exception as error:
         raise CorruptCheckpointError(f"checkpoint {path.name} is corrupt: {error}") from error
     return state
-
-
-def _write(plain: Any, file: BinaryIO) -> None:
-    try:
-        torch.save(plain, file)
-    except RuntimeError as error:
-        # After a failed write torch still tries to close its archive, and that second error hides "no space left".
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise
 
 
 def _append_checksum(file: BinaryIO) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from monai_place.atomic import atomic_path, write_json_atomic, write_text_atomic
+from monai_place.atomic import write_json_atomic, write_text_atomic
 from monai_place.data.datalist import load_records, read_datalist
 from monai_place.engines.bundle import add_bundle_files
 from monai_place.engines.ranks import run_on_first_rank
@@ -30,6 +30,7 @@ from monai_place.networks import PLACEConfig
 from monai_place.preprocess import PreprocessSpec
 from monai_place.transforms.reading import ImageReading
 from monai_place.weights import PlaceDescription, WeightsError, read_place_json, read_state_dict
+from monai_place.weights.writing import write_state_dict
 
 __all__ = [
     "add_prompt_bank",
@@ -110,8 +111,7 @@ def add_prompt_bank(
     classifier = build_classifier(loaded, findings, mode=mode)
     bank = {f"{PROMPT_BANK}.{key}": value for key, value in classifier.prompt_bank.state_dict().items()}
     state = {key: value for key, value in read_state_dict(folder / "model.pt").items() if key not in bank}
-    with atomic_path(folder / "model.pt") as temporary:
-        torch.save({key: value.clone() for key, value in (state | bank).items()}, temporary)
+    write_state_dict(folder / "model.pt", {key: value.clone() for key, value in (state | bank).items()})
     arguments = classifier.arguments()
     del arguments["config"]  # it stands in place.json already
     content = json.loads((folder / "place.json").read_text(encoding="utf-8"))

@@ -18,6 +18,7 @@ from monai_place.inference.classifier import PLACEFindingClassifier, ScoreMode
 from monai_place.inference.loading import LoadedPLACE, find_model_folder, load_place
 from monai_place.inference.prompts import PromptSet, prompts_for
 from monai_place.weights import read_backbone
+from monai_place.weights.writing import write_state_dict
 
 __all__ = ["build_classifier", "export_backbone", "export_classifier", "export_onnx", "export_torchscript"]
 
@@ -95,8 +96,7 @@ def export_classifier(
     """
     target = _target(out, ".pt")
     classifier = build_classifier(load_place(model_folder), findings, mode=mode)
-    with atomic_path(target) as temporary:
-        torch.save({key: value.contiguous() for key, value in classifier.state_dict().items()}, temporary)
+    write_state_dict(target, {key: value.contiguous() for key, value in classifier.state_dict().items()})
     return classifier.arguments()
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from monai_place.atomic import atomic_path
 from monai_place.inference.encoders import LoadedEncoder
 from monai_place.weights import WeightsError, read_safetensors
 from monai_place.weights.backbone import compact, hash_tensors
+from monai_place.weights.writing import write_safetensors
 
 __all__ = ["FeatureCache", "file_identity"]
 
@@ -90,13 +90,10 @@ class FeatureCache:
             raise ValueError(f"{len(identities)} images have {len(features)} rows of features")
         if not identities:
             return
-        from safetensors.torch import save_file
-
         tensors = {TENSOR: compact(features.float())}
         name = hashlib.sha256("\0".join(identities).encode()).hexdigest()[:40]
         header = {"key": key, "images": json.dumps(list(identities)), "tensors_sha256": hash_tensors(tensors)}
-        with atomic_path(self.folder / key / f"{name}.safetensors") as temporary:
-            save_file(tensors, temporary, metadata=header)
+        write_safetensors(self.folder / key / f"{name}.safetensors", tensors, header)
 
     @staticmethod
     def _read(path: Path, key: str) -> list[tuple[str, torch.Tensor]]:

@@ -18,8 +18,8 @@ from typing import overload
 
 import torch
 
-from monai_place.atomic import atomic_path
 from monai_place.weights import WeightsError, read_safetensors
+from monai_place.weights.writing import write_safetensors
 
 __all__ = ["PackedIds", "Segment", "read_segment", "unit_rows", "write_segment"]
 
@@ -115,13 +115,10 @@ def write_segment(folder: str | os.PathLike[str], segment: Segment) -> Segment:
         folder: of the index.
         segment: what to write.
     """
-    from safetensors.torch import save_file
-
     digest = _digest(segment.embeddings, segment.ids)
     name = f"segment-{digest[:16]}.safetensors"
     tensors = {"embeddings": segment.embeddings, "ids": segment.ids.data, "offsets": segment.ids.offsets}
-    with atomic_path(Path(folder, name)) as temporary:
-        save_file({key: value.contiguous() for key, value in tensors.items()}, temporary)
+    write_safetensors(Path(folder, name), {key: value.contiguous() for key, value in tensors.items()})
     return Segment(segment.embeddings, segment.ids, name, digest)
 
 

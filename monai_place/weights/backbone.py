@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from monai_place.atomic import atomic_path
 from monai_place.preprocess import PreprocessSpec
 from monai_place.weights.reading import WeightsError, read_safetensors
+from monai_place.weights.writing import write_safetensors
 
 __all__ = ["BackboneMetadata", "compact", "hash_tensors", "read_backbone", "write_backbone"]
 
@@ -85,12 +85,9 @@ class BackboneMetadata:
 
 def write_backbone(path: str | os.PathLike[str], state: Mapping[str, torch.Tensor], metadata: BackboneMetadata) -> None:
     """Write a backbone file, whole or not at all; its header holds a hash of the tensors."""
-    from safetensors.torch import save_file
-
     tensors = {key: compact(value) for key, value in state.items()}
     header = {"format": "pt", **metadata.to_header(), "tensors_sha256": hash_tensors(tensors)}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=header)
+    write_safetensors(path, tensors, header)
 
 
 def read_backbone(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], BackboneMetadata]:

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-
-from monai_place.atomic import atomic_path, write_json_atomic
+from monai_place.atomic import write_json_atomic
 from monai_place.preprocess import PreprocessSpec
 from monai_place.weights.backbone import BackboneMetadata, compact, write_backbone
 from monai_place.weights.description import read_description
 from monai_place.weights.fitting import STEM_KEYS
+from monai_place.weights.writing import write_state_dict
 
 if TYPE_CHECKING:
     from monai_place.data.tokens import ReportTokenizer
@@ -111,8 +110,7 @@ def save_model_folder(
     }
     json.dumps(description, allow_nan=False)  # what cannot be written must fail before anything is
     state = {key: compact(value) for key, value in model.state_dict().items()}
-    with atomic_path(folder / "model.pt") as temporary:
-        torch.save(state, temporary)
+    write_state_dict(folder / "model.pt", state)
     vit = {key: compact(value) for key, value in model.image_encoder.vit.state_dict().items()}
     metadata = BackboneMetadata(
         arch=settled["image_arch"],

@@ -17,13 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-
-from monai_place.atomic import atomic_path, write_json_atomic
+from monai_place.atomic import write_json_atomic
 from monai_place.preprocess import PreprocessSpec
 from monai_place.weights.backbone import compact
 from monai_place.weights.description import read_description
 from monai_place.weights.folder import SavableModel, report_config, settled_config
+from monai_place.weights.writing import write_state_dict
 
 if TYPE_CHECKING:
     from monai_place.data.tokens import ReportTokenizer
@@ -125,8 +124,7 @@ def save_generator_folder(
     }
     json.dumps(description, allow_nan=False)  # what cannot be written must fail before anything is
     state = {key: compact(value) for key, value in model.state_dict().items()}
-    with atomic_path(folder / "model.pt") as temporary:
-        torch.save(state, temporary)
+    write_state_dict(folder / "model.pt", state)
     tokenizer.save(folder / "tokenizer")
     if place_tokenizer.fingerprint != tokenizer.fingerprint:
         place_tokenizer.save(folder / "place_tokenizer")

@@ -40,7 +40,7 @@ def killed_append(folder: str, step: int, *, after: bool) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return moved
 
-    def half(tensors: object, path: Path) -> None:
+    def half(tensors: object, path: Path, metadata: object = None) -> None:
         Path(path).write_bytes(b"half of a segm")
         os.kill(os.getpid(), signal.SIGKILL)
 
