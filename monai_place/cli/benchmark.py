@@ -24,7 +24,10 @@ __all__ = ["COMMANDS"]
 def benchmark(
     suite: Annotated[Path, typer.Argument(help="The suite: checkpoints, data sets, tasks, label fractions, seeds.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of the results; what is there is not measured again.")
+        Path,
+        typer.Option(
+            "--out", "-o", help="Folder of the results; what is there is not measured again.", file_okay=False
+        ),
     ],
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...; by default a GPU if there is one.")] = None,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the intervals.", min=10)] = 1000,

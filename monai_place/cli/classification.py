@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "classification_tables"]
 
 Checkpoint = Annotated[str, typer.Argument(help="A run, a bundle or a model folder; or timm:NAME.")]
 DatalistFile = Annotated[Path, typer.Argument(help="The datalist, with labels.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.", file_okay=False)]
 Weights = Annotated[
     str | None, typer.Option(help="random: the network untrained; of timm:NAME also a file, or timm for its own.")
 ]

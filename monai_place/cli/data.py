@@ -32,7 +32,7 @@ Limit = Annotated[
 
 
 def phantom(
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.", file_okay=False)],
     studies: Annotated[int, typer.Option(help="Number of studies.", min=1)] = 1000,
     size: Annotated[int, typer.Option(help="Side of the images in pixels.", min=48)] = 224,
     seed: Annotated[int, typer.Option(help="Seed of the data set.", min=0)] = 0,
@@ -62,7 +62,7 @@ def phantom(
 def prepare(
     source: Annotated[str, typer.Argument(help="Name of the data set, such as covid19-cxr.")],
     src: Annotated[Path, typer.Argument(help="Folder of the data set as its publisher laid it out.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the datalist.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the datalist.", file_okay=False)],
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Option of the data set, as key=value; may be repeated.")
     ] = None,
@@ -100,7 +100,7 @@ def prepare(
 
 def convert(
     datalist: Annotated[Path, typer.Argument(help="The datalist.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the images and their datalist.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the images and their datalist.", file_okay=False)],
     side: Side = 512,
     depth: Depth = 8,
     image_format: ImageFormat = None,
@@ -135,7 +135,7 @@ def sources(
 
 def split(
     datalist: Annotated[Path, typer.Argument(help="The datalist.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the new datalist and the lists of ids.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the new datalist and the lists of ids.", file_okay=False)],
     fractions: Annotated[str, typer.Option(help="Of training, validation and test.")] = "0.7,0.1,0.2",
     keep: Annotated[bool, typer.Option("--keep", help="Keep the datalist's own splits, and only list ids.")] = False,  # noqa: FBT002
     seed: Annotated[int, typer.Option(help="Of the splits.", min=0)] = 0,

@@ -49,7 +49,7 @@ def embed(
         list[Path],
         typer.Argument(help="Images, folders of images (DICOM, NIfTI, PNG, JPEG), or datalists (.json)."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the index.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the index.", file_okay=False)],
     append: Annotated[bool, typer.Option("--append", help="Add to the index that is there.")] = False,  # noqa: FBT002
     reports: Annotated[bool, typer.Option("--reports", help="Embed the reports of datalists, not images.")] = False,  # noqa: FBT002
     split: Annotated[
@@ -64,12 +64,10 @@ def embed(
     An image's name is its path below the folder that all files share; an entry of a datalist has the record's id.
     """
     from monai_place.inference import EmbeddingIndex, load
-    from monai_place.inference.index_folder import require_no_file
 
     listed = _check_inputs(inputs, split, reports=reports)
     chosen, reading = pick_device(device), reading_of(override)
     with clean_errors():
-        require_no_file(out)
         old = EmbeddingIndex.load(out) if (out / "index.json").exists() else None
         if old is not None and not append:
             raise FileExistsError(f"{out.name!r} holds an index already; --append adds to it")

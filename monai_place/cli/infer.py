@@ -70,7 +70,7 @@ def ground(
     model: Model,
     image: Annotated[Path, typer.Argument(help="One image.")],
     text: Annotated[list[str], typer.Option(help="A sentence; may be repeated.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlays.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlays.", file_okay=False)],
     as_json: AsJson = False,  # noqa: FBT002
     device: Device = None,
     override: Override = None,

@@ -47,7 +47,7 @@ GIVEN_ELSEWHERE = {
 def train_report(
     checkpoint: Annotated[Path, typer.Argument(help="A pretrained run, a bundle or a model folder.")],
     datalist: DatalistFile,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", file_okay=False)],
     section: Annotated[
         list[str] | None, typer.Option(help="findings or impression; may be repeated. By default both.")
     ] = None,
@@ -90,7 +90,8 @@ def generate(
     model: Generator,
     inputs: Annotated[list[Path], typer.Argument(help="Images, or folders of images (DICOM, NIfTI, PNG, JPEG).")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for reports.json and overlays of the evidence.")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for reports.json and overlays of the evidence.", file_okay=False),
     ] = None,
     indication: Annotated[str | None, typer.Option(help="Why the studies were made; one for all.")] = None,
     evidence: Annotated[str, typer.Option(help="Map of each sentence: attention or grounding.")] = "attention",

@@ -36,7 +36,9 @@ GIVEN_ELSEWHERE = {"bundle_root": "--out", "datalist": "DATALIST", "resume": "--
 
 def pretrain(
     datalist: Annotated[Path, typer.Argument(help="The datalist.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; it becomes a MONAI bundle.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the run; it becomes a MONAI bundle.", file_okay=False)
+    ],
     preset: Annotated[str | None, typer.Option(help="place_tiny, place_small or place_base.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,  # noqa: FBT002
     setting: Settings = None,
@@ -135,7 +137,7 @@ def evaluate(
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demo.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demo.", file_okay=False)] = Path("runs/demo"),
     studies: Annotated[int, typer.Option(help="Studies of the phantom.", min=100)] = 5000,
     seed: Annotated[int, typer.Option(help="Seed of the phantom and of the training.", min=0)] = 0,
     toolbox_steps: Annotated[

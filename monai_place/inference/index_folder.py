@@ -34,7 +34,6 @@ __all__ = [
     "IndexLockedError",
     "append_content",
     "read_content",
-    "require_no_file",
     "write_content",
 ]
 
@@ -70,20 +69,6 @@ class IndexContent:
 
     def __len__(self) -> int:
         return sum(map(len, self.segments))
-
-
-def require_no_file(folder: str | os.PathLike[str]) -> None:
-    """Raise where an index cannot be written because a file has its name.
-
-    Args:
-        folder: of the index, there or not.
-
-    Raises:
-        NotADirectoryError: it is a file.
-    """
-    folder = Path(folder)
-    if folder.is_file():
-        raise NotADirectoryError(f"{folder.name!r} is a file; a folder is expected, for the files of an index")
 
 
 def read_content(folder: str | os.PathLike[str]) -> IndexContent:
@@ -208,7 +193,8 @@ def _require_alike(name: str, old: IndexContent, added: IndexContent) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
-    require_no_file(folder)
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder.name!r} is a file; a folder is expected, for the files of an index")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / LOCK, timeout=LOCK_TIMEOUT_S):

@@ -110,3 +110,29 @@ def test_verbose_tells_where_an_error_came_from(call: Any, caplog: pytest.LogCap
         done = call("--verbose", "verify", tmp_path / "gone.json")
     assert done.code == 1
     assert any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("probe", "model", "list.json", "--out"), id="probe"),
+        pytest.param(("finetune", "model", "list.json", "--out"), id="finetune"),
+        pytest.param(("train-report", "model", "list.json", "--out"), id="train-report"),
+        pytest.param(("generate", "model", "image.png", "--out"), id="generate"),
+        pytest.param(("pretrain", "list.json", "--out"), id="pretrain"),
+        pytest.param(("ground", "model", "image.png", "--text", "effusion", "--out"), id="ground"),
+        pytest.param(("embed", "model", "image.png", "--out"), id="embed"),
+        pytest.param(("benchmark", "suite.json", "--out"), id="benchmark"),
+        pytest.param(("demo", "--out"), id="demo"),
+        pytest.param(("phantom",), id="phantom"),
+    ],
+)
+def test_a_file_where_a_folder_is_to_be_written_is_said_before_any_work(
+    words: tuple[str, ...], call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").write_text("notes")
+    monkeypatch.chdir(tmp_path)
+    done = call(*words, "taken")
+    assert (done.code, done.out) == (2, "")
+    assert "'taken' is a file" in done.err
+    assert (tmp_path / "taken").read_text() == "notes"

@@ -68,14 +68,6 @@ def test_a_name_that_is_in_the_index_is_refused_and_the_index_stays(
     assert {path.name: path.read_bytes() for path in index.iterdir()} == before
 
 
-def test_embed_says_that_a_file_is_no_folder_before_it_reads_anything(call: Any, tmp_path: Path) -> None:
-    (tmp_path / "index.txt").write_text("notes")
-    done = call("embed", tmp_path / "no_model", tmp_path, "-o", tmp_path / "index.txt")
-    assert (done.code, done.out) == (1, "")
-    assert done.err == "error: 'index.txt' is a file; a folder is expected, for the files of an index\n"
-    assert (tmp_path / "index.txt").read_text() == "notes"
-
-
 def test_embed_lists_broken_files_and_makes_no_empty_index(model: Path, call: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     done = call("embed", model, tmp_path, "-o", tmp_path / "index")

@@ -42,6 +42,13 @@ def test_each_append_adds_one_file_and_leaves_the_others_alone(tmp_path: Path) -
     assert assert_whole(tmp_path) == list(range(9))
 
 
+def test_a_file_in_the_place_of_the_folder_is_named_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "index").write_text("notes")
+    with pytest.raises(NotADirectoryError, match=r"^'index' is a file; a folder is expected"):
+        entries(0, 5).append_to(tmp_path / "index")
+    assert (tmp_path / "index").read_text() == "notes"
+
+
 def test_many_small_appends_are_merged_and_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_folder, "MAX_SEGMENTS", 6)
     sizes = []
