@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def test_a_resumed_run_hides_what_was_written_beyond_the_checkpoint(tmp_path: Pa
     run = build_run(tmp_path, interval_iterations=4, handlers=lambda _: [first], validate=False)
     run.go(kill_after=7)
     first._close()
+    time.sleep(1.01)  # files are read in the order of their names, which tell the second
     second = TrainingCurvesHandler(tmp_path / "events", every=1)
     build_run(tmp_path, resume="auto", handlers=lambda _: [second], validate=False).go()
     assert scalars(tmp_path / "events")["train/loss"] == list(range(1, 16))
