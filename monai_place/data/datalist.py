@@ -39,6 +39,7 @@ __all__ = [
     "SPLITS",
     "Datalist",
     "DatalistError",
+    "has_value",
     "load_records",
     "read_datalist",
     "record_problems",
@@ -200,7 +201,7 @@ def load_records(
         _load_record(record, *guards, f"{name}: {split}[{index}]") for index, record in enumerate(records[:limit])
     ]
     for key in (require,) if isinstance(require, str) else require:
-        having = [record for record in loaded if _has_value(record.get(key))]
+        having = [record for record in loaded if has_value(record.get(key))]
         if lacking := len(loaded) - len(having):
             message = f"{name}: {lacking} of {len(loaded)} records of split {split!r} lack {key!r}"
             if not drop_missing:
@@ -300,7 +301,8 @@ def _load_record(record: dict[str, Any], guard: PathGuard, masks: PathGuard, whe
     return loaded
 
 
-def _has_value(value: Any) -> bool:
+def has_value(value: Any) -> bool:
+    """Tell whether a record's key says anything: null and blank text say nothing."""
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import codecs
 
-__all__ = ["UTF_8", "WESTERN", "check_encoding", "text_encoding"]
+__all__ = ["UTF_8", "UTF_16", "WESTERN", "check_encoding", "text_encoding"]
 
-UTF_8, WESTERN = "utf-8-sig", "cp1252"
+UTF_8, UTF_16, WESTERN = "utf-8-sig", "utf-16", "cp1252"
 
 
 def text_encoding(data: bytes) -> str:
@@ -17,7 +17,7 @@ def text_encoding(data: bytes) -> str:
         ('utf-8-sig', 'cp1252')
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
+        return UTF_16
     try:
         data.decode(UTF_8)
     except UnicodeDecodeError:

@@ -32,7 +32,7 @@ import numpy.typing as npt
 from monai_place.data.pixels import Picture, RadiographError
 from monai_place.data.raster import read_index_mask, read_raster
 
-__all__ = ["RadiographError", "holds_dicom", "read_mask", "read_radiograph"]
+__all__ = ["RadiographError", "file_kind", "holds_dicom", "read_mask", "read_radiograph"]
 
 SNIFFED_BYTES = 352  # a NIfTI-1 header with its magic; the DICOM mark lies at 128
 NIFTI_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
@@ -87,13 +87,13 @@ def read_mask(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
         RadiographError: the file is missing, damaged or no such picture.
     """
     path = Path(path)
-    if (kind := _kind(path)) != "PNG":
+    if (kind := file_kind(path)) != "PNG":
         raise RadiographError(f"{path.name}: a mask must be a PNG file, this is {kind or 'something else'}")
     return read_index_mask(path)
 
 
 def _decode(path: Path, least_side: int | None) -> Picture:
-    kind = _kind(path)
+    kind = file_kind(path)
     if kind in ("PNG", "JPEG"):
         return read_raster(path, kind, least_side=least_side)
     if kind == "DICOM":
@@ -110,13 +110,17 @@ def _decode(path: Path, least_side: int | None) -> Picture:
 def holds_dicom(path: Path) -> bool:
     """Tell whether a file's content begins as DICOM does, with or without the preamble; of an unreadable one, False."""
     try:
-        with path.open("rb") as file:
-            return _kind_of_content(file.read(SNIFFED_BYTES)) == "DICOM"
-    except OSError:
+        return file_kind(path) == "DICOM"
+    except RadiographError:
         return False
 
 
-def _kind(path: Path) -> str | None:
+def file_kind(path: Path) -> str | None:
+    """Tell by its content whether a file is PNG, JPEG, DICOM or NIfTI; None for anything else.
+
+    Raises:
+        RadiographError: it is empty, no file, or cannot be opened.
+    """
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # to open a pipe would wait for whoever writes into it

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from monai_place.data.pixels import MAX_PIXELS, silent_decoders
-from monai_place.data.radiograph import _kind, read_radiograph
+from monai_place.data.radiograph import file_kind, read_radiograph
 from monai_place.data.raster import ORIENTATION, TURNED
 
 __all__ = ["radiograph_size"]
@@ -36,7 +36,7 @@ def radiograph_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """
     path = Path(path)
     readers = {"PNG": _png_size, "JPEG": _jpeg_size, "DICOM": _dicom_size}
-    reader = readers.get(_kind(path) or "")
+    reader = readers.get(file_kind(path) or "")
     size = None
     if reader is not None:
         try:

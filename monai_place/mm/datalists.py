@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from monai_place.data.datalist import SPLITS, Datalist, _has_value
+from monai_place.data.datalist import SPLITS, Datalist, has_value
 from monai_place.data.id_lists import read_ids
 from monai_place.data.paths import PathGuard
 from monai_place.data.splits import draw_fraction
@@ -90,7 +90,7 @@ class RecordChoice:
                 few = f"{len(unknown)} of {len(wanted)} ids"
                 raise ValueError(f"{name}: {few} are not in split {self.split!r}, such as {unknown[:3]}")
             records = [(index, record) for index, record in records if record["id"] in wanted]
-        having = [(index, record) for index, record in records if _has_value(record.get(key))]
+        having = [(index, record) for index, record in records if has_value(record.get(key))]
         if lacking := len(records) - len(having):
             message = f"{name}: {lacking} of {len(records)} records of split {self.split!r} lack {key!r}"
             if self.missing == "error":

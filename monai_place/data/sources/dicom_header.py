@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from monai_place.data.deidentify import date_forms, name_forms
 from monai_place.data.dicom import _refuse_deflate_bomb
 from monai_place.data.pixels import RadiographError, silent_decoders
-from monai_place.data.radiograph import _kind
+from monai_place.data.radiograph import file_kind
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -233,7 +233,7 @@ def read_dicom_header(path: Path) -> DicomHeader | None:
     Raises:
         RadiographError: the file cannot be opened, is empty or damaged; the message quotes nothing of it.
     """
-    if _kind(path) != "DICOM":
+    if file_kind(path) != "DICOM":
         return None
     try:
         with silent_decoders():

@@ -15,7 +15,7 @@ from monai_place.data.deidentify import Pseudonyms, compile_patterns, key_file_p
 from monai_place.data.encodings import WESTERN, check_encoding, text_encoding
 from monai_place.data.parallel import map_ordered
 from monai_place.data.paths import PathGuard
-from monai_place.data.radiograph import RadiographError, _kind
+from monai_place.data.radiograph import RadiographError, file_kind
 from monai_place.data.reports import clean_text
 from monai_place.data.sources.dicom_header import DicomHeader, read_dicom_header
 from monai_place.data.sources.draft import NO_REPORT, Linkage, PrepareReport
@@ -252,7 +252,7 @@ def _look_at(guard: PathGuard, path: str) -> ArchiveFile:
     except ValueError:
         return ArchiveFile(path, problem="path outside the source")
     try:
-        kind = _kind(real)
+        kind = file_kind(real)
     except RadiographError as error:
         return ArchiveFile(path, problem=str(error).removeprefix(f"{real.name}: "))
     try:

@@ -103,7 +103,8 @@ def open_table(
             and not the header, since a table without one begins with a person.
     """
     path = resolve_inside(source, table)
-    rows = tuple(read_table(path, (), delimiter=delimiter, encoding=encoding))
+    chosen = encoding or table_encoding(path)
+    rows = tuple(read_table(path, (), delimiter=delimiter, encoding=chosen))
     if not rows:
         raise ValueError(f"{path.name}: the table has no row")
     there = list(rows[0])
@@ -120,5 +121,4 @@ def open_table(
             f"{path.name}: columns {missing} are missing among the {len(there)} that are there; `columns` says which "
             "column holds what, `delimiter` what stands between cells"
         )
-    is_guess = encoding is None and table_encoding(path) == WESTERN
-    return OwnTable(path.name, rows, dict(columns), tuple(personal), is_guess)
+    return OwnTable(path.name, rows, dict(columns), tuple(personal), is_guess=encoding is None and chosen == WESTERN)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from monai_place.data.encodings import UTF_8, WESTERN
+from monai_place.data.encodings import UTF_8, UTF_16, WESTERN
 
 __all__ = ["check_counts", "find_file", "find_images", "read_table", "table_encoding"]
 
@@ -82,8 +82,8 @@ def read_table(
         ValueError: columns are missing, it is no table, or not in that encoding; the message names the file and the
             line.
     """
-    found_encoding = table_encoding(path)
-    with _open(path, encoding or found_encoding, strict=encoding is not None) as file:
+    _require_file(path)
+    with _open(path, encoding or table_encoding(path)) as file:
         csv.field_size_limit(FIELD_LIMIT)
         table = csv.DictReader((line.replace("\0", "") for line in file), delimiter=delimiter)
         try:
@@ -129,12 +129,11 @@ def table_encoding(path: Path) -> str:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be unpacked.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.name} is not in the source folder")
+    _require_file(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
             if raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                return "utf-16"
+                return UTF_16
         with _open(path, UTF_8) as file:
             while file.read(1 << 20):
                 pass
@@ -145,8 +144,13 @@ def table_encoding(path: Path) -> str:
     return UTF_8
 
 
-def _open(path: Path, encoding: str, *, strict: bool = False) -> IO[str]:
-    errors = "strict" if strict or encoding == UTF_8 else "replace"  # cp1252 has holes
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name} is not in the source folder")
+
+
+def _open(path: Path, encoding: str) -> IO[str]:
+    errors = "replace" if encoding in (WESTERN, UTF_16) else "strict"  # cp1252 has holes
     if path.suffix == ".gz":
         return io.TextIOWrapper(gzip.open(path), encoding=encoding, errors=errors, newline="")
     return path.open(encoding=encoding, errors=errors, newline="")
