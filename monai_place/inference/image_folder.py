@@ -25,8 +25,8 @@ def image_records(folder: str | os.PathLike[str]) -> list[dict[str, str]]:
     """List the images anywhere below a folder, in order of name, as `{"image": path, "source": name}`.
 
     Args:
-        folder: where to look, as `monai_place.data.image_files.images_below` does. One
-            that does not exist is logged, and has no images.
+        folder: where to look, as `monai_place.data.image_files.images_below` does. One that does not exist is logged,
+            and has no images.
     """
     root = Path(folder)
     if not root.is_dir():
